@@ -1,0 +1,90 @@
+"""`onboard-export`: a checkpoint in, a bundle out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from onboard.errors import OnboardError
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Of `ground train encoder`.", exists=True, dir_okay=False)],
+    data: Annotated[list[Path], typer.Option(help="Folders of real imagery for calibration and parity; repeat.")],
+    out: Annotated[Path, typer.Option(help="The bundle is written to OUT/NAME.")],
+    name: Annotated[str | None, typer.Option(help="Of the bundle; the band set's by default.")] = None,
+    score: Annotated[str, typer.Option(help="Score rule for the manifest, as JSON or @FILE.")] = '{"rule": "cosine"}',
+    detection: Annotated[str | None, typer.Option(help="Detection figures to merge in, as JSON or @FILE.")] = None,
+    calibrate: Annotated[str, typer.Option(help="Range of activations: minmax, percentile or entropy.")] = "minmax",
+    tiles: Annotated[int, typer.Option(min=1, help="Tiles to calibrate on, and at most as many to compare.")] = 2048,
+    version: Annotated[int, typer.Option(min=1, help="Of the bundle.")] = 1,
+    seed: Annotated[int, typer.Option(help="Which tiles are drawn.")] = 0,
+) -> None:
+    """Export CHECKPOINT to ONNX fp32 and INT8, measure parity, pack a bundle; its parity.json goes to stdout."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import: it writes a device id otherwise
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+    log = logging.getLogger("onboard-export")
+    rule, figures = _json(score, "--score"), _json(detection, "--detection") if detection else None
+
+    import torch
+
+    from export import bundle, onnx, parity, quantise
+    from ground.scenes import pairs
+    from ground.training.encoder import load_checkpoint
+
+    if calibrate not in quantise.METHODS:
+        raise typer.BadParameter(f"{calibrate!r} is none of {', '.join(quantise.METHODS)}", param_hint="--calibrate")
+    torch.set_num_threads(1)
+    try:
+        trained = load_checkpoint(checkpoint)
+        recipe = trained.recipe
+        scenes, left_out = pairs.load_scenes(pairs.find_folders(data), recipe.bands, recipe.rule)
+        for line in left_out:
+            log.warning("left out: %s", line)
+        seen = [scene for scene in scenes if scene.place not in recipe.hold_out] or scenes
+        unseen = [scene for scene in scenes if scene.place in recipe.hold_out] or scenes
+        with tempfile.TemporaryDirectory() as folder:
+            fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+            onnx.export_encoder(trained, fp32)
+            calibration = pairs.sample_cells(seen, tiles, seed)
+            scales = quantise.quantise(fp32, int8, calibration, recipe.rule.limit, calibrate)
+            places = tuple(sorted({scene.place for scene in unseen}))
+            real = pairs.sample_cells(unseen, tiles, seed)
+            report = parity.report(trained, fp32, int8, scales, real, places, figures)
+            report["calibration"] = {"method": calibrate, "tiles": len(calibration), "seed": seed}
+            target = bundle.pack(
+                out, name or recipe.name, trained, fp32, int8, scales, report, score=rule, version=version
+            )
+    except OnboardError as error:
+        log.error("%s", error)
+        raise typer.Exit(error.exit_code) from error
+    except (RuntimeError, ValueError) as error:
+        log.error("%s", error)
+        raise typer.Exit(1) from error
+    log.info("%s", target)
+    typer.echo((target / "parity.json").read_text(), nl=False)
+
+
+def _json(text: str, option: str) -> dict[str, Any]:
+    """A JSON object given as text, or as @FILE.
+
+    Raises:
+        typer.BadParameter: neither.
+    """
+    try:
+        value = json.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+    if not isinstance(value, dict):
+        raise typer.BadParameter("not a JSON object", param_hint=option)
+    return value

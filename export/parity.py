@@ -1,0 +1,104 @@
+"""Do the artefacts give the checkpoint's latents? Measured on real tiles, best on places never trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+
+from export.onnx import INPUT, OUTPUT
+from export.quantise import Affine
+from ground.models.ravaen import MuOnly
+from ground.training.encoder import TrainedEncoder
+
+F32 = NDArray[np.float32]
+BATCH = 256
+
+
+def torch_latents(trained: TrainedEncoder, tiles: F32) -> F32:
+    """mu of the checkpoint itself, float32 (n, latent)."""
+    net = MuOnly(trained.net.encoder).eval()
+    with torch.no_grad():
+        batches = (torch.from_numpy(tiles[i : i + BATCH]) for i in range(0, len(tiles), BATCH))
+        return np.concatenate([net(batch).numpy() for batch in batches])
+
+
+def onnx_latents(path: Path, tiles: F32, scales: tuple[Affine, Affine] | None = None, threads: int = 1) -> F32:
+    """Latents of an artefact as real numbers, float32 (n, latent).
+
+    Args:
+        path: an ONNX file with input `tile` and output `latent`.
+        tiles: float32 (n, B, 32, 32), normalised.
+        scales: of input and output for an integer graph, None for a float one.
+        threads: of ONNX Runtime.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    out = []
+    for i in range(0, len(tiles), BATCH):
+        x = tiles[i : i + BATCH]
+        if scales is None:
+            out.append(session.run([OUTPUT], {INPUT: x})[0])
+        else:
+            z = session.run([OUTPUT], {INPUT: to_uint8(x, scales[0])})[0]
+            out.append((z.astype(np.float32) - scales[1].zero_point) * np.float32(scales[1].scale))
+    return np.concatenate(out)
+
+
+def to_uint8(values: F32, affine: Affine) -> NDArray[np.uint8]:
+    """Round half to even and saturate, as ONNX QuantizeLinear and `onboard.sense.normalise.quantised_table` do."""
+    return np.clip(np.rint(values / np.float32(affine.scale)) + affine.zero_point, 0, 255).astype(np.uint8)
+
+
+def agreement(reference: F32, other: F32) -> dict[str, float]:
+    """Of latents (n, latent): largest absolute error, signal to noise in dB, and cosine per tile (minimum, median).
+
+    A tile whose reference is all zero has no direction and is left out of the cosine.
+    """
+    error = np.abs(reference - other)
+    norm = np.linalg.norm(reference, axis=1) * np.linalg.norm(other, axis=1)
+    cosine = (reference * other).sum(1)[norm > 0] / norm[norm > 0]
+    noise = float(np.square(error, dtype=np.float64).mean())
+    signal = float(np.square(reference, dtype=np.float64).mean())
+    return {
+        "max_abs_error": float(error.max()),
+        "max_abs_latent": float(np.abs(reference).max()),
+        "snr_db": float(10 * np.log10(signal / noise)) if noise > 0 else float("inf"),
+        "cosine_min": float(cosine.min()),
+        "cosine_median": float(np.median(cosine)),
+    }
+
+
+def report(
+    trained: TrainedEncoder,
+    fp32: Path,
+    int8: Path,
+    scales: tuple[Affine, Affine],
+    tiles: F32,
+    places: tuple[str, ...],
+    detection: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What goes into `parity.json`.
+
+    Args:
+        fp32, int8: the two artefacts.
+        scales: input and output of the integer one.
+        tiles: real tiles, float32 (n, B, 32, 32).
+        places: where they come from.
+        detection: change in average precision, measured elsewhere (`ground evaluate`), merged in as it is.
+    """
+    reference = torch_latents(trained, tiles)
+    floats = onnx_latents(fp32, tiles)
+    report = {
+        "tiles": len(tiles),
+        "places": list(places),
+        "onnx-fp32": agreement(reference, floats),
+        "onnx-int8": agreement(reference, onnx_latents(int8, tiles, scales)),
+    }
+    return report | ({"detection": dict(detection)} if detection else {})

@@ -1,0 +1,88 @@
+"""`ground evaluate change DIR`: tile average precision of the flight path beside baselines, as a table or JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onboard.errors import OnboardError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure the flight software on labelled imagery.")
+
+LABELS = {
+    "ours": "ours (flight path)", "pixel_cosine": "pixel cosine", "pixel_l2": "pixel L2",
+    "cva": "change-vector magnitude", "dnbr": "change of NBR",
+}  # fmt: skip
+
+
+@app.callback()
+def _group() -> None:
+    """Measure the flight software on labelled imagery."""
+
+
+@app.command()
+def change(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="folder of labelled pairs (two passes and change.tif or mask.tif each)")],
+    bundle: Annotated[str, typer.Option(help="model bundle: a name that ships or a folder")] = "s2-10",
+    runtime: Annotated[str, typer.Option(help="runtime of the model")] = "onnx",
+    precision: Annotated[str, typer.Option(help="int8 or fp32")] = "int8",
+    score: Annotated[str | None, typer.Option(help="score rule (default: the bundle's own)")] = None,
+    seed: Annotated[int, typer.Option(help="of the bootstrap")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+) -> None:
+    """Tile average precision (a tile is positive when more than 5 % of it changed), pixel AUPRC and recall by bytes."""
+    from ground.evaluation.change import evaluate_change
+
+    def progress(name: str) -> None:
+        if sys.stderr.isatty():
+            typer.echo(f"... {name}", err=True)
+
+    try:
+        result = evaluate_change(folder, bundle, runtime, precision, score, seed, progress)
+    except OnboardError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    if as_json:
+        print(json.dumps(_finite(result.to_json()), indent=2))
+        return
+    _table(result)
+
+
+def _table(result) -> None:  # type: ignore[no-untyped-def]
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{result.bundle} ({result.runtime}), x 100; mean over {len(result.scenes_counted)} scenes with >= 10 positive tiles")
+    for column in ("method", "tile AP", "95 % interval", "all scenes", "pooled", "pixel AUPRC", "recall 1 %", "5 %", "10 %", "25 % of bytes"):
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for name, m in result.metrics.items():
+        cells = [_pct(m["tile_ap"]), f"{_pct(m['tile_ap_low'])}..{_pct(m['tile_ap_high'])}"]
+        cells += [_pct(m[key]) for key in ("tile_ap_all", "tile_ap_pooled", "pixel_auprc")]
+        cells += [_pct(m[f"recall_at_{p}pct"]) for p in (1, 5, 10, 25)]
+        table.add_row(LABELS.get(name, name), *cells)
+    scenes = Table(title="tile AP by scene, x 100")
+    for column in ("scene", "tiles", "positive", *(LABELS.get(n, n) for n in result.metrics)):
+        scenes.add_column(column, justify="left" if column == "scene" else "right")
+    for name, item in result.scenes.items():
+        scenes.add_row(name, str(item["tiles"]), str(item["positive"]), *(_pct(item[m]["tile_ap"]) for m in result.metrics))
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    console.print(scenes)
+
+
+def _pct(value: float) -> str:
+    return "-" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _finite(value):  # type: ignore[no-untyped-def]
+    """JSON has no nan: what cannot be computed is null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

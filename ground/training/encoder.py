@@ -1,0 +1,245 @@
+"""Training the RaVAEn encoder: what one step does, where tiles come from, what a checkpoint holds.
+
+One epoch is `epoch_steps` batches of random crops, seeded by (seed, epoch, index), and so is its noise: a run that is
+broken off and resumed from its last checkpoint ends at the weights of an unbroken one. A checkpoint carries everything
+that export needs, under the key `onboard`: bands, normalisation rule, network, the SHA-256 of every training file and
+a hash over all that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from ground.models.ravaen import Ravaen, RavaenConfig, loss
+from ground.scenes.pairs import Jitter, RandomTiles, Scene, sample_cells
+from onboard.sense.normalise import NormaliseRule
+
+ARCHITECTURE = "ravaen-vae"
+
+
+@dataclass(frozen=True)
+class EncoderRecipe:
+    """Everything that decides what the weights become, apart from the files themselves.
+
+    Attributes:
+        name: of the band set.
+        bands: canonical band names in channel order.
+        model: shape of the network.
+        rule: normalisation.
+        jitter: radiometric jitter of the training tiles.
+        steps, epoch_steps: optimiser steps in all, and between two validations (and checkpoints).
+        batch: tiles per step and device.
+        learning_rate: peak of the one-cycle schedule (Smith and Topin 2018), AdamW.
+        kl_weight: of the KL divergence (nats per tile) against the mean squared error per value.
+        hold_out: places kept for validation.
+        seed: of weights, tiles and the reparameterisation.
+    """
+
+    name: str
+    bands: tuple[str, ...]
+    model: RavaenConfig
+    rule: NormaliseRule
+    jitter: Jitter = field(default_factory=Jitter)
+    steps: int = 600
+    epoch_steps: int = 50
+    batch: int = 256
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-4
+    kl_weight: float = 1e-3
+    hold_out: tuple[str, ...] = ()
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return json.loads(json.dumps(asdict(self) | {"rule": self.rule.to_dict()}))
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> EncoderRecipe:
+        """Inverse of `to_dict`; TypeError on unknown keys."""
+        parts = {
+            "bands": tuple(raw["bands"]),
+            "hold_out": tuple(raw["hold_out"]),
+            "model": RavaenConfig(**raw["model"]),
+            "rule": NormaliseRule.from_dict(raw["rule"]),
+            "jitter": Jitter(**raw["jitter"]),
+        }
+        return cls(**(raw | parts))
+
+
+def training_hash(recipe: EncoderRecipe, files: dict[str, str]) -> str:
+    """SHA-256 (hex) over the recipe and the hashes of the training files, as canonical JSON."""
+    text = json.dumps({"recipe": recipe.to_dict(), "files": files}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class EncoderModule(L.LightningModule):
+    """The optimisation of one `Ravaen`. Logs mse and kl of training and of held-out tiles."""
+
+    def __init__(self, recipe: dict[str, Any], files: dict[str, str]) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.recipe = EncoderRecipe.from_dict(recipe)
+        self.files = files
+        # Channels-last is a third faster on a CPU without AMX; the values are the same.
+        self.net = Ravaen(self.recipe.model).to(memory_format=torch.channels_last)
+
+    def on_train_epoch_start(self) -> None:
+        """Noise anew from (seed, epoch, process): a resumed run draws what the unbroken one would have drawn."""
+        torch.manual_seed(hash((self.recipe.seed, self.current_epoch, self.global_rank)) % 2**63)
+
+    def training_step(self, tiles: Tensor, index: int) -> Tensor:
+        """tiles: float32 (N, B, 32, 32)."""
+        tiles = tiles.contiguous(memory_format=torch.channels_last)
+        reconstruction, mu, logvar = self.net(tiles)
+        total, mse, kl = loss(reconstruction, tiles, mu, logvar, self.recipe.kl_weight)
+        self.log_dict({"train_mse": mse, "train_kl": kl}, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+        return total
+
+    def validation_step(self, batch: list[Tensor], index: int) -> None:
+        """batch: [float32 (N, B, 32, 32)] of held-out places; the latent is mu."""
+        (tiles,) = batch
+        tiles = tiles.contiguous(memory_format=torch.channels_last)
+        reconstruction, mu, logvar = self.net(tiles)
+        total, mse, kl = loss(reconstruction, tiles, mu, logvar, self.recipe.kl_weight)
+        self.log_dict({"val_loss": total, "val_mse": mse, "val_kl": kl}, prog_bar=True, sync_dist=True)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW under one cosine cycle that ends exactly with the last step."""
+        recipe = self.recipe
+        optimiser = torch.optim.AdamW(self.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, max_lr=recipe.learning_rate, total_steps=recipe.steps + 1, pct_start=0.2
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Plain values only: `torch.load(weights_only=True)` must be able to read it."""
+        checkpoint["onboard"] = {
+            "architecture": ARCHITECTURE,
+            "recipe": self.recipe.to_dict(),
+            "files": self.files,
+            "training_hash": training_hash(self.recipe, self.files),
+        }
+
+
+class TileData(L.LightningDataModule):
+    """Random crops of the training scenes, anew each epoch; a fixed sample of cells of the held-out ones."""
+
+    def __init__(
+        self, recipe: EncoderRecipe, training: Sequence[Scene], held_out: Sequence[Scene], workers: int = 0
+    ) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.training = training
+        self.held_out = held_out
+        self.workers = workers
+
+    def train_dataloader(self) -> DataLoader[Tensor]:
+        """Called at the start of each epoch (`reload_dataloaders_every_n_epochs=1`)."""
+        trainer, recipe = self.trainer, self.recipe
+        epoch, devices = (trainer.current_epoch, trainer.world_size) if trainer else (0, 1)
+        left = recipe.steps - epoch * recipe.epoch_steps
+        length = max(min(recipe.epoch_steps, left), 1) * recipe.batch * devices
+        tiles = RandomTiles(self.training, length, recipe.seed, epoch, recipe.jitter)
+        return DataLoader(tiles, batch_size=recipe.batch, num_workers=self.workers)
+
+    def val_dataloader(self) -> DataLoader[tuple[Tensor, ...]] | list[Any]:
+        """Without held-out scenes there is no validation."""
+        if not self.held_out:
+            return []
+        cells = sample_cells(self.held_out, 2048, seed=0)
+        return DataLoader(TensorDataset(torch.from_numpy(cells)), batch_size=self.recipe.batch)
+
+
+def fit(
+    recipe: EncoderRecipe,
+    training: Sequence[Scene],
+    held_out: Sequence[Scene],
+    files: dict[str, str],
+    out: Path,
+    *,
+    resume: Path | None = None,
+    workers: int = 0,
+    progress: bool = True,
+    **trainer: Any,
+) -> Path:
+    """Train and leave `out/encoder.ckpt` (the last state), `out/metrics.csv` and Lightning's periodic checkpoints.
+
+    Args:
+        files: from `pairs.file_hashes`, of the training scenes.
+        resume: a checkpoint of the same recipe to go on from.
+        workers: processes that cut tiles; 0 cuts them in this one.
+        trainer: passed on to `lightning.Trainer` (accelerator, devices, strategy, precision ...).
+
+    Returns:
+        Path of the final checkpoint.
+    """
+    L.seed_everything(recipe.seed, workers=True, verbose=False)
+    module = EncoderModule(recipe.to_dict(), files)
+    logger = L.pytorch.loggers.CSVLogger(out, name="", version="", flush_logs_every_n_steps=1)
+    saver = L.pytorch.callbacks.ModelCheckpoint(
+        out / "checkpoints", filename="step{step:06d}", save_top_k=-1, save_last=True, auto_insert_metric_name=False
+    )
+    bar = [L.pytorch.callbacks.RichProgressBar()] if progress else []
+    runner = L.Trainer(
+        max_steps=recipe.steps,
+        max_epochs=-1,
+        callbacks=[saver, *bar],
+        logger=logger,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+        deterministic=True,
+        **trainer,
+    )
+    runner.fit(module, datamodule=TileData(recipe, training, held_out, workers), ckpt_path=resume, weights_only=True)
+    final = out / "encoder.ckpt"
+    runner.save_checkpoint(final, weights_only=True)
+    return final
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedEncoder:
+    """A checkpoint read back: the network in `eval()`, and where it comes from."""
+
+    net: Ravaen
+    recipe: EncoderRecipe
+    files: dict[str, str]
+    training_hash: str
+
+
+def load_checkpoint(path: Path) -> TrainedEncoder:
+    """Read a checkpoint written by `fit`, without running any code from it.
+
+    Raises:
+        ValueError: not a checkpoint of this architecture, or its training hash does not match its contents.
+    """
+    raw = torch.load(path, map_location="cpu", weights_only=True)
+    about = raw.get("onboard", {})
+    if about.get("architecture") != ARCHITECTURE:
+        raise ValueError(f"{path}: not a {ARCHITECTURE} checkpoint")
+    recipe = EncoderRecipe.from_dict(about["recipe"])
+    if training_hash(recipe, about["files"]) != about["training_hash"]:
+        raise ValueError(f"{path}: training hash does not match the recipe and files it names")
+    net = Ravaen(recipe.model)
+    prefix = "net."
+    net.load_state_dict({key.removeprefix(prefix): value for key, value in raw["state_dict"].items()})
+    return TrainedEncoder(net.eval(), recipe, about["files"], about["training_hash"])
+
+
+def parameters(module: torch.nn.Module) -> int:
+    """Number of trained values."""
+    return int(np.sum([p.numel() for p in module.parameters()]))

@@ -1,0 +1,59 @@
+"""What a command says: a progress bar on a terminal, JSON lines on stderr otherwise. Shared by all commands."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import TextIO
+
+BAR_WIDTH = 28
+REDRAW_S = 0.1
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line = {"time": f"{stamp}.{int(record.msecs):03d}Z", "level": record.levelname.lower(), "logger": record.name}
+        return json.dumps({**line, "message": record.getMessage(), **getattr(record, "fields", {})})
+
+
+def set_up_logging(stream: TextIO, verbose: bool) -> None:
+    """Plain lines on a terminal, JSON lines otherwise. Libraries speak only when something is wrong."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s") if stream.isatty() else JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("onboard").setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # its faults come back as exceptions, said once by us
+
+
+class ProgressBar:
+    """`name ######----- 42 %  1234/2940 cells  5100/s` on a terminal; silent elsewhere."""
+
+    def __init__(self, stream: TextIO = sys.stderr) -> None:
+        self._stream = stream
+        self._shown = stream.isatty()
+        self._name, self._start, self._last, self._first = "", 0.0, 0.0, 0
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        """Show progress; a new `name` begins a new line."""
+        if not self._shown:
+            return
+        now = time.monotonic()
+        if name != self._name:
+            self._name, self._start, self._first = name, now, done
+        elif now - self._last < REDRAW_S and done < total:
+            return
+        self._last = now
+        filled = BAR_WIDTH * done // max(total, 1)
+        rate = (done - self._first) / (now - self._start) if now > self._start else 0.0
+        bar = "#" * filled + "-" * (BAR_WIDTH - filled)
+        text = f"\r{name[:40]:40} {bar} {100 * done // max(total, 1):3d} %  {done}/{total} cells  {rate:,.0f}/s "
+        self._stream.write(text + ("\n" if done >= total else ""))
+        self._stream.flush()

@@ -1,0 +1,216 @@
+"""`onboard-detect STREAM... --out DIR`: look at every acquisition, score change, keep the best products, report."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from types import FrameType
+
+from onboard import __version__
+from onboard.change.score import DEFAULT_HISTORY, RULES
+from onboard.cli.console import ProgressBar, set_up_logging
+from onboard.clock import Stages
+from onboard.config import DetectConfig
+from onboard.errors import (
+    EXIT_CODES_HELP,
+    EXIT_INTERNAL,
+    EXIT_INTERRUPTED,
+    EXIT_NO_INPUT,
+    EXIT_OK,
+    EXIT_PARTIAL,
+    BundleError,
+    EmptyStreamError,
+    InputError,
+    OnboardError,
+)
+
+log = logging.getLogger("onboard.detect")
+
+STREAM_HELP = """a place in time order: a folder of GeoTIFF/COG acquisitions (band names in the descriptions),
+.SAFE products (folder or zip), a netCDF cube, or sim:SEED (a simulated landscape)"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(
+        prog="onboard-detect",
+        description="Stream Sentinel-2 acquisitions, score every 320 m cell by its distance to the memory of past "
+        "passes, and keep the most changed cells as products under a byte budget.",
+        epilog=EXIT_CODES_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("streams", nargs="+", metavar="STREAM", help=STREAM_HELP)
+    p.add_argument("--out", required=True, type=Path, metavar="DIR", help="results go here")
+    p.add_argument("--store", type=Path, metavar="DIR", help="memory and state (default: OUT/store)")
+    p.add_argument(
+        "--bundle", default="auto", metavar="NAME|DIR",
+        help="model bundle: one that ships (s2-10, fire, rgbn), a folder, or auto: the richest that fits the bands",
+    )  # fmt: skip
+    p.add_argument("--runtime", default="onnx", choices=("onnx",), help="default: %(default)s")
+    p.add_argument("--precision", default="int8", choices=("int8", "fp32"), help="default: %(default)s")
+    p.add_argument("--score", choices=RULES, help="distance of latents (default: the bundle's own rule)")
+    p.add_argument(
+        "--history", type=_positive, default=DEFAULT_HISTORY, metavar="K",
+        help="score = min over the K newest clear past looks (default: %(default)s)",
+    )  # fmt: skip
+    p.add_argument(
+        "--budget-mb",
+        type=float,
+        default=10.0,
+        metavar="MB",
+        help="bytes of products that are kept (default: %(default)s)",
+    )
+    p.add_argument(
+        "--min-valid", type=float, default=0.5, metavar="SHARE",
+        help="a cell with fewer valid pixels is unknown (0..1, default: %(default)s)",
+    )  # fmt: skip
+    p.add_argument(
+        "--threads", type=_positive, default=2, metavar="N", help="threads of the runtime (default: %(default)s)"
+    )
+    p.add_argument("--geotiff", action="store_true", help="also write every product as a GeoTIFF, for QGIS")
+    p.add_argument("--json", action="store_true", help="print summary.json on stdout")
+    p.add_argument("--verbose", action="store_true", help="log more")
+    p.add_argument("--version", action="version", version=f"onboard-detect {__version__}")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    args = parser().parse_args(argv)
+    set_up_logging(sys.stderr, args.verbose)
+    try:
+        return run(args)
+    except OnboardError as error:
+        log.error("%s", error)
+        return error.exit_code
+    except Exception:
+        log.exception("internal error")
+        return EXIT_INTERNAL
+
+
+def run(args: argparse.Namespace) -> int:
+    """Everything between the command line and the exit code."""
+    from onboard.infer.runtime import load_encoder
+    from onboard.loop import Detector
+    from onboard.report.collect import collect
+    from onboard.report.products import write_products
+    from onboard.report.write import write_all
+    from onboard.sense.acquisition import Acquisition
+    from onboard.store import Store
+
+    start, stages, bar, stopper = perf_counter(), Stages(), ProgressBar(), _Stopper()
+    streams, bad_streams = _open_streams(args.streams)
+    bundle = _pick_bundle(args.bundle, streams)
+    config = DetectConfig(
+        bundle=bundle.name, runtime=args.runtime, precision=args.precision, score=args.score, history=args.history,
+        min_valid=args.min_valid, budget_bytes=round(args.budget_mb * 1e6), threads=args.threads,
+    )  # fmt: skip
+
+    def progress(acquisition: Acquisition, done: int, total: int) -> None:
+        bar(acquisition.product_id, done, total)
+        if done == total:
+            log.info("looked at %s", acquisition.product_id, extra={"fields": {"cells": total}})
+
+    with stages.time("load model"):
+        encoder = load_encoder(bundle, config.runtime, config.precision, config.threads, config.batch)
+    with Store(args.store or args.out / "store") as store:
+        if store.memory.reset:
+            log.warning("%s: began a new memory, every place is a first look", store.memory.reset)
+        with stopper:
+            result = Detector(config, bundle, encoder, store, stages, progress, stopper.asked).detect(streams)
+        result.refused[:0] = bad_streams
+        for fault in result.refused:
+            log.warning("refused: %s", fault, extra={"fields": {"kind": fault.kind}})
+        for source in result.sources.values():
+            for note in source.notes:
+                log.info("%s: %s", source.where, note)
+        with stages.time("report"):
+            outcome = collect(store, result, streams, config, bundle, encoder, stages.seconds, perf_counter() - start)
+            written = write_products(store, outcome, args.out, args.geotiff)
+            written += write_all(outcome, args.out)
+    if args.json:
+        print((args.out / "summary.json").read_text(encoding="utf-8"))
+    if result.interrupted:
+        log.warning("interrupted; run again to continue")
+        return EXIT_INTERRUPTED
+    log.info(
+        "%d cells looked at, %d products of %d bytes queued; open %s",
+        outcome.tiles, len(outcome.detections), outcome.used_bytes, args.out / "report.html",
+    )  # fmt: skip
+    if not result.looked_at:
+        log.error("nothing usable in %s", " ".join(args.streams))
+        return EXIT_NO_INPUT
+    return EXIT_PARTIAL if result.refused else EXIT_OK
+
+
+def _open_streams(specs: Sequence[str]):  # type: ignore[no-untyped-def]
+    from onboard.sense.stream import Stream, open_stream
+
+    streams: list[Stream] = []
+    refused: list[InputError] = []
+    for spec in specs:
+        try:
+            streams.append(open_stream(spec))
+        except InputError as error:
+            refused.append(error)
+    if not streams:
+        raise EmptyStreamError("; ".join(str(error) for error in refused))
+    return streams, refused
+
+
+def _pick_bundle(name: str, streams):  # type: ignore[no-untyped-def]
+    """The bundle asked for; for "auto" the shipped one with most bands that every acquisition has."""
+    from onboard.infer.bundle import load_bundle, shipped_bundles
+
+    if name != "auto":
+        return load_bundle(name)
+    present = [{band.name for band in a.bands} for s in streams for a in s.acquisitions]
+    common = set.intersection(*present) if present else set()
+    bundles = sorted((load_bundle(n) for n in shipped_bundles()), key=lambda b: -len(b.bands))
+    for bundle in bundles:
+        if present and set(bundle.bands) <= common:
+            return bundle
+    if not bundles:
+        raise BundleError("no bundle ships with this installation; name one with --bundle")
+    # none fits all: the one that fits most acquisitions; the others are refused one by one, with the reason
+    return max(bundles, key=lambda b: (sum(set(b.bands) <= have for have in present), len(b.bands)))
+
+
+class _Stopper:
+    """SIGINT and SIGTERM end the run between two chunks, with everything committed; a second one at once."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: dict[int, object] = {}
+
+    def asked(self) -> bool:
+        return self._asked
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._ask)
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

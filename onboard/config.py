@@ -1,0 +1,57 @@
+"""The settings of a run, with units, frozen. Read from the command line; written into every summary."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from onboard.change.score import DEFAULT_HISTORY
+from onboard.sense.chunks import DEFAULT_CHUNK_PX
+
+
+@dataclass(frozen=True)
+class DetectConfig:
+    """How `onboard-detect` looks, compares and chooses.
+
+    Attributes:
+        runtime, precision: which artefact of the bundle runs.
+        history: k clear past looks that count in the score.
+        lookback: passes searched for k clear looks at a cell.
+        keep_passes: passes of a place that stay in the memory.
+        min_valid: smallest share of valid pixels (0..1) of a cell that is looked at.
+        budget_bytes: size of the downlink queue.
+        chunk_px: most pixels of a chunk; decides peak memory.
+        group_cells: cells per transaction.
+        prescan_share: share of the cells (0..1) that per-scene statistics are taken from.
+        prescan_all_cells: up to this many cells all of them are taken.
+        threads: intra-op threads of the runtime.
+        batch: tiles per call of the runtime.
+        pictures: detections that get before/after pictures in the report.
+    """
+
+    bundle: str = "s2-10"
+    runtime: str = "onnx"
+    precision: str = "int8"
+    score: str | None = None
+    history: int = DEFAULT_HISTORY
+    lookback: int = 12
+    keep_passes: int = 16
+    min_valid: float = 0.5
+    budget_bytes: int = 10_000_000
+    chunk_px: int = DEFAULT_CHUNK_PX
+    group_cells: int = 2_048
+    prescan_share: float = 1 / 64
+    prescan_all_cells: int = 4_096
+    threads: int = 1
+    batch: int = 64
+    pictures: int = 24
+
+    def fingerprint(self) -> str:
+        """The settings that decide scores and choice: an unfinished acquisition only continues under the same ones."""
+        decisive: dict[str, Any] = {
+            key: value
+            for key, value in asdict(self).items()
+            if key not in ("pictures", "threads", "batch", "keep_passes", "group_cells", "bundle", "budget_bytes")
+        }
+        return json.dumps(decisive, sort_keys=True)

@@ -1,0 +1,161 @@
+"""A model bundle on disk: manifest, checksums, artefacts. Reads and checks; never runs a model.
+
+A bundle is a folder that `onboard-export` wrote: `manifest.json`, one file per artefact (`encoder-int8.onnx`, ...), the
+model card, and `SHA256SUMS` over all of them. Every file is hashed before any of it is believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onboard.errors import BundleError
+from onboard.sense.bands import missing_bands
+from onboard.sense.grid import CELL
+from onboard.sense.normalise import NormaliseRule
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+SUMS = "SHA256SUMS"
+SHIPPED = Path(__file__).parent.parent / "bundles"
+MAX_FILE_BYTES = 64 << 20
+"""Nothing larger is read: a bundle for an edge computer is well under a megabyte."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output of an artefact: real = (stored - zero_point) * scale where quantised."""
+
+    name: str
+    dtype: str
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One runnable file of the bundle. Latents of different artefacts are never compared: `sha256` is their tag."""
+
+    key: str
+    path: Path
+    sha256: str
+    input: Tensor
+    output: Tensor
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked bundle.
+
+    Attributes:
+        bands: canonical band names in the order of the network's input.
+        latent: size of the latent vector.
+        score: the rule and constants of the score, as the ground chose them.
+        artefacts: by key, e.g. "onnx-int8".
+    """
+
+    name: str
+    version: int
+    bands: tuple[str, ...]
+    latent: int
+    normalise: NormaliseRule
+    score: Mapping[str, Any]
+    model: Mapping[str, Any]
+    artefacts: Mapping[str, Artefact]
+
+    def artefact(self, runtime: str, precision: str) -> Artefact:
+        """The artefact for a runtime and precision, e.g. ("onnx", "int8"); BundleError when the bundle has none."""
+        key = f"{runtime}-{precision}"
+        if key not in self.artefacts:
+            raise BundleError(f"bundle {self.name}: no artefact {key}; it has {', '.join(sorted(self.artefacts))}")
+        return self.artefacts[key]
+
+    def require_bands(self, present: tuple[str, ...], where: str) -> list[str]:
+        """Bands that the bundle needs and `present` lacks."""
+        return missing_bands(self.bands, present)
+
+
+def load_bundle(name_or_path: str) -> Bundle:
+    """Load a bundle by the name of one that ships (`s2-10`, `rgbn`, `fire`) or by the path of a folder.
+
+    Raises:
+        BundleError: not there, a checksum differs, or the manifest is not of this format.
+    """
+    path = Path(name_or_path)
+    if path.is_dir():
+        return _read(path)
+    names = shipped_bundles()
+    if name_or_path not in names:
+        raise BundleError(f"bundle {name_or_path}: neither a folder nor one that ships ({', '.join(names) or 'none'})")
+    return _read(SHIPPED / name_or_path)
+
+
+def shipped_bundles() -> list[str]:
+    """Names of the bundles that ship with this installation."""
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{MANIFEST}"))
+
+
+def _read(folder: Path) -> Bundle:
+    checked = _check_sums(folder)
+    try:
+        raw = json.loads(checked[MANIFEST])
+        if raw.get("format") != FORMAT:
+            raise BundleError(f"bundle {folder}: format {raw.get('format')!r}, this software reads {FORMAT}")
+        if int(raw["model"]["tile"]) != CELL:
+            raise BundleError(f"bundle {folder}: tile of {raw['model']['tile']} px, cells have {CELL}")
+        return Bundle(
+            name=str(raw["name"]),
+            version=int(raw["version"]),
+            bands=tuple(raw["bands"]),
+            latent=int(raw["model"]["latent"]),
+            normalise=NormaliseRule.from_dict(raw["normalise"]),
+            score=dict(raw["score"]),
+            model=dict(raw["model"]),
+            artefacts={key: _artefact(folder, key, item, checked) for key, item in raw["artefacts"].items()},
+        )
+    except BundleError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"bundle {folder}: {MANIFEST} is not valid ({type(error).__name__}: {error})") from error
+
+
+def _artefact(folder: Path, key: str, raw: dict[str, Any], checked: Mapping[str, bytes]) -> Artefact:
+    name = str(raw["file"])
+    if name not in checked:
+        raise BundleError(f"bundle {folder}: {key} names {name}, which {SUMS} does not list")
+    digest = hashlib.sha256(checked[name]).hexdigest()
+    if digest != raw["sha256"]:
+        raise BundleError(f"bundle {folder}: {name} does not match the checksum in {MANIFEST}")
+    return Artefact(key, folder / name, digest, _tensor(raw["input"]), _tensor(raw["output"]))
+
+
+def _tensor(raw: dict[str, Any]) -> Tensor:
+    return Tensor(str(raw["name"]), str(raw["dtype"]), float(raw.get("scale", 1.0)), int(raw.get("zero_point", 0)))
+
+
+def _check_sums(folder: Path) -> dict[str, bytes]:
+    """Every file that SHA256SUMS lists, read and checked; names with a path in them are refused."""
+    sums = folder / SUMS
+    if not sums.is_file():
+        raise BundleError(f"bundle {folder}: no {SUMS} in it")
+    checked: dict[str, bytes] = {}
+    for line in sums.read_text(encoding="utf-8", errors="replace").splitlines():
+        digest, _, name = line.partition("  ")
+        path = folder / name
+        if not name or "/" in name or name.startswith(".") or len(digest) != 64:
+            raise BundleError(f"bundle {folder}: {SUMS} has a line that is no checksum: {line[:80]!r}")
+        if not path.is_file():
+            raise BundleError(f"bundle {folder}: {name} is missing")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise BundleError(f"bundle {folder}: {name} is larger than {MAX_FILE_BYTES} bytes")
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise BundleError(f"bundle {folder}: {name} does not match its checksum (damaged or altered)")
+        checked[name] = data
+    if MANIFEST not in checked:
+        raise BundleError(f"bundle {folder}: {SUMS} does not cover {MANIFEST}")
+    return checked

@@ -1,0 +1,68 @@
+"""ONNX Runtime behind the one face every runtime has: `encode(tiles) -> latents on the artefact's uint8 scale`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onboard.errors import BundleError
+from onboard.infer.bundle import Artefact
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import: 1.29+ writes a device id otherwise
+
+import onnxruntime
+
+
+class OnnxEncoder:
+    """An encoder in ONNX Runtime.
+
+    Args:
+        artefact: the file to run, checked by its bundle.
+        threads: intra-op threads; inter-op is always 1.
+        batch: tiles per call of the runtime.
+    """
+
+    def __init__(self, artefact: Artefact, threads: int = 1, batch: int = 64) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a spinning thread is heat, not work
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                str(artefact.path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the runtime raises types of its own that it does not export
+            raise BundleError(f"{artefact.path}: ONNX Runtime cannot load it ({_first_line(error)})") from error
+        inputs = [item.name for item in self._session.get_inputs()]
+        outputs = [item.name for item in self._session.get_outputs()]
+        if inputs != [artefact.input.name] or outputs != [artefact.output.name]:
+            raise BundleError(
+                f"{artefact.path}: inputs {inputs} and outputs {outputs}, the manifest promises "
+                f"[{artefact.input.name}] and [{artefact.output.name}]"
+            )
+        self.artefact = artefact
+        self.batch = batch
+        self.input_dtype = np.dtype(artefact.input.dtype)
+
+    def encode(self, tiles: NDArray[Any], out: NDArray[np.uint8]) -> None:
+        """Encode tiles in batches.
+
+        Args:
+            tiles: (N, B, 32, 32) of `input_dtype`, C-contiguous.
+            out: uint8 (N, latent), overwritten; latent = (stored - zero_point) * scale of the artefact's output.
+        """
+        name, target = self.artefact.input.name, self.artefact.output
+        for start in range(0, len(tiles), self.batch):
+            stop = min(start + self.batch, len(tiles))
+            latent = self._session.run(None, {name: tiles[start:stop]})[0]
+            if latent.dtype != np.uint8:
+                latent = np.clip(np.rint(latent / np.float32(target.scale)) + target.zero_point, 0, 255)
+            out[start:stop] = latent
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

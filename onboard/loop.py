@@ -1,0 +1,324 @@
+"""The one-way pipeline, on one page: acquisition -> chunks -> looks -> scores -> chosen cells -> products -> store.
+
+Everything that must survive goes through the store, one chunk group at a time; whatever is broken off here is continued
+by the next run from there. Reading is one chunk ahead in a thread of its own; nothing else runs beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onboard.change.look import Looker
+from onboard.change.record import FLAG_CLEAR, Records, record_dtype
+from onboard.change.score import Scorer
+from onboard.clock import Stages
+from onboard.config import DetectConfig
+from onboard.downlink.choose import choose
+from onboard.errors import InputError
+from onboard.infer.bundle import Bundle
+from onboard.infer.runtime import Encoder
+from onboard.report.outcome import CellStatus
+from onboard.sense.acquisition import Acquisition, Mask, Reader
+from onboard.sense.chunks import Chunk, plan_chunks, sample_chunks
+from onboard.sense.grid import CELL, Grid
+from onboard.sense.normalise import BandStatistics
+from onboard.sense.prescan import band_histograms, scene_statistics
+from onboard.sense.stream import Stream
+from onboard.store import Store
+from onboard.store.rows import AcquisitionRow, ChunkRow, NewProduct
+
+Progress = Callable[[Acquisition, int, int], None]
+"""Called after each chunk with (acquisition, cells done, cells in all)."""
+
+
+@dataclass
+class Run:
+    """What one call of `detect` did. `refused` holds whole acquisitions; faults inside one are in the store's counters."""
+
+    looked_at: list[int] = field(default_factory=list)
+    grids: dict[int, Grid] = field(default_factory=dict)
+    sources: dict[int, Acquisition] = field(default_factory=dict)
+    refused: list[InputError] = field(default_factory=list)
+    skipped: int = 0
+    tiles: int = 0
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One chunk as it comes from the reader; `dn` is overwritten when the chunk after next is read."""
+
+    chunk: Chunk
+    dn: NDArray[np.uint16]
+    quality: Mask | None
+    truth: Mask | None
+    fault: InputError | None
+
+
+class Detector:
+    """Runs streams through one model into one store.
+
+    Args:
+        config: settings.
+        bundle, encoder: the model.
+        store: open store; all effects go there.
+        stages: where time is added up.
+        progress: called after each chunk.
+        stop: asked between chunks; True ends the run after what is committed.
+    """
+
+    def __init__(
+        self,
+        config: DetectConfig,
+        bundle: Bundle,
+        encoder: Encoder,
+        store: Store,
+        stages: Stages,
+        progress: Progress = lambda *_: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.config, self.bundle, self.encoder, self.store = config, bundle, encoder, store
+        self.stages, self.progress, self.stop = stages, progress, stop
+        self.artefact = encoder.artefact.sha256
+        self.dtype = record_dtype(bundle.latent, len(bundle.bands))
+        rule = {"rule": config.score} if config.score else bundle.score
+        self.scorer = Scorer(rule, encoder.artefact.output, config.history)
+
+    def detect(self, streams: Sequence[Stream]) -> Run:
+        """Look at every acquisition that is not finished yet. A refused one is recorded; the others go on."""
+        run = Run()
+        self.store.queue.trim(self.config.budget_bytes)
+        for stream in streams:
+            run.refused += stream.refused
+            grid_id: int | None = None
+            for acquisition in stream.acquisitions:
+                if self.stop():
+                    run.interrupted = True
+                    return run
+                try:
+                    grid_id = self._place(acquisition, grid_id, run)
+                    self._look_at(acquisition, grid_id, run)
+                except InputError as error:
+                    run.refused.append(error)
+        return run
+
+    def _place(self, acquisition: Acquisition, grid_id: int | None, run: Run) -> int:
+        """The grid an acquisition belongs to; the first of a stream may found one."""
+        missing = self.bundle.require_bands(tuple(b.name for b in acquisition.bands), acquisition.where)
+        if missing:
+            raise InputError(
+                acquisition.where, f"lacks {', '.join(missing)}, which bundle {self.bundle.name} needs", "missing-band"
+            )
+        if acquisition.grid.rows * acquisition.grid.cols == 0:
+            size = f"{acquisition.grid.width} x {acquisition.grid.height} px"
+            raise InputError(acquisition.where, f"{size} is smaller than one cell of {CELL} x {CELL} px", "too-small")
+        if grid_id is not None:
+            reason = run.grids[grid_id].mismatch(acquisition.grid)
+            if reason:
+                raise InputError(acquisition.where, f"no revisit of this place: {reason}", "grid")
+            return grid_id
+        for known_id, known in self.store.state.grids():
+            if known.mismatch(acquisition.grid) is None:
+                run.grids[known_id] = known
+                return known_id
+        grid_id = self.store.state.add_grid(acquisition.grid)
+        run.grids[grid_id] = acquisition.grid
+        return grid_id
+
+    def _look_at(self, acquisition: Acquisition, grid_id: int, run: Run) -> None:
+        """One acquisition: pre-scan, then chunk after chunk; continues where an earlier run was broken off."""
+        grid, config, store = run.grids[grid_id], self.config, self.store
+        row = store.state.find(grid_id, acquisition.sensing_time, acquisition.product_id, self.artefact)
+        if row is not None and row.done:
+            run.skipped += 1
+            run.looked_at.append(row.id)
+            run.sources[row.id] = acquisition
+            return
+        rows = min(grid.height, acquisition.grid.height) // CELL
+        cols = min(grid.width, acquisition.grid.width) // CELL
+        chunks = plan_chunks(rows, cols, acquisition.block_shape, config.chunk_px)
+        largest = max(chunk.cells for chunk in chunks)
+        past = store.memory.past(grid, acquisition.sensing_time, self.artefact, self.dtype, config.lookback)
+        with acquisition.open(self.bundle.bands) as reader:
+            if row is None or row.settings != config.fingerprint() or (row.rows, row.cols) != (rows, cols):
+                statistics = self._prescan(acquisition, reader, chunks, largest)
+                row = store.state.begin(
+                    grid_id, acquisition.sensing_time, acquisition.product_id, self.artefact, config.fingerprint(),
+                    (rows, cols), [one.sensing_time for one in past[: config.history]],
+                    {"bands": [[s.median, s.spread, s.count] for s in statistics]},
+                )  # fmt: skip
+            run.looked_at.append(row.id)
+            run.sources[row.id] = acquisition
+            infos = [acquisition.band(name) for name in self.bundle.bands]
+            frozen = [BandStatistics(*item) for item in row.statistics["bands"]]
+            looker = Looker(self.bundle, self.encoder, infos, frozen, largest, config.min_valid, self.stages)
+            memory_id = store.memory.enter(
+                grid, acquisition.sensing_time, acquisition.product_id, self.artefact, self.dtype
+            )
+            whole = self._chunks(acquisition, reader, chunks, row, looker, memory_id, [one.id for one in past], run)
+        if whole:
+            store.state.commit(row.id, [], [], self._oddities(acquisition, rows, cols), config.budget_bytes)
+            store.state.finish(row.id)
+            store.memory.forget(grid, self.artefact, config.keep_passes)
+
+    def _prescan(
+        self, acquisition: Acquisition, reader: Reader, chunks: list[Chunk], largest: int
+    ) -> list[BandStatistics]:
+        config, bands = self.config, self.bundle.bands
+        buffer = np.empty(len(bands) * largest * CELL * CELL, dtype=np.uint16)
+        sample = sample_chunks(chunks, config.prescan_share, config.prescan_all_cells)
+        with self.stages.time("prescan"):
+            histograms = band_histograms(reader, sample, len(bands), buffer)
+            if not histograms.any() and len(sample) < len(chunks):
+                histograms = band_histograms(reader, chunks, len(bands), buffer)
+        if not histograms.any():
+            raise InputError(acquisition.where, "no valid pixel in it (all no-data or unreadable)", "no-data")
+        return scene_statistics(histograms, [acquisition.band(b) for b in bands], self.bundle.normalise)
+
+    def _chunks(
+        self,
+        acquisition: Acquisition,
+        reader: Reader,
+        chunks: list[Chunk],
+        row: AcquisitionRow,
+        looker: Looker,
+        memory_id: int,
+        past: list[int],
+        run: Run,
+    ) -> bool:
+        """Look, compare, choose, commit; False when stopped before the end."""
+        done = self.store.state.done_chunks(row.id)
+        todo = [chunk for chunk in chunks if chunk.index not in done]
+        finished = sum(chunk.cells for chunk in chunks) - sum(chunk.cells for chunk in todo)
+        group: list[tuple[ChunkRow, Records | None]] = []
+        products: list[NewProduct] = []
+        counters: dict[str, int] = {}
+        total = row.rows * row.cols
+        for part in self._read_ahead(reader, todo):
+            chunk, fault = part.chunk, part.fault
+            if fault is not None:
+                counters[fault.kind] = counters.get(fault.kind, 0) + 1
+                counters["cells_not_read"] = counters.get("cells_not_read", 0) + chunk.cells
+                run.refused.append(fault)
+                group.append((_not_looked_at(chunk), None))
+            else:
+                look = looker.look(part.dn, part.quality)
+                score, status = self._compare(look.records, chunk, past, counters)
+                truth = None if part.truth is None else _truth_share(part.truth, chunk, look.valid)
+                group.append((_chunk_row(chunk, status, score, truth), look.records))
+                with self.stages.time("code"):
+                    products += choose(
+                        self.store.queue, self.config.budget_bytes, acquisition, run.grids[row.grid_id], self.bundle.bands,
+                        self.artefact, chunk, score, part.dn, products,
+                    )  # fmt: skip
+            finished += chunk.cells
+            run.tiles += chunk.cells
+            if sum(item[0].chunk.cells for item in group) >= self.config.group_cells:
+                self._commit(row.id, memory_id, group, products, counters)
+            self.progress(acquisition, finished, total)
+            if self.stop():
+                self._commit(row.id, memory_id, group, products, counters)
+                run.interrupted = finished < total
+                return finished == total
+        self._commit(row.id, memory_id, group, products, counters)
+        return True
+
+    def _compare(
+        self, now: Records, chunk: Chunk, past: list[int], counters: dict[str, int]
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Score against past passes, newest first, until every clear cell has its k looks."""
+        clear = (now["flags"] & FLAG_CLEAR) != 0
+        seen = np.zeros(len(now), dtype=np.int64)
+        looks: list[Records] = []
+        with self.stages.time("recall"):
+            for identity in past:
+                records, bad = self.store.memory.read(identity, chunk, self.dtype)
+                if bad:
+                    counters["memory_crc"] = counters.get("memory_crc", 0) + bad
+                looks.append(records)
+                seen += (records["flags"] & FLAG_CLEAR) != 0
+                if (seen[clear] >= self.config.history).all():
+                    break
+        with self.stages.time("score"):
+            score = self.scorer.score(now, looks)
+        status = np.full(len(now), CellStatus.SCORED, dtype=np.uint8)
+        status[np.isnan(score)] = CellStatus.FIRST_LOOK
+        status[~clear] = CellStatus.UNKNOWN
+        return score, status
+
+    def _commit(
+        self,
+        acquisition: int,
+        memory_id: int,
+        group: list[tuple[ChunkRow, Records | None]],
+        products: list[NewProduct],
+        counters: dict[str, int],
+    ) -> None:
+        """The memory first (idempotent), then everything else in one transaction; empties what it was given."""
+        if not group:
+            return
+        with self.stages.time("store"):
+            self.store.memory.write(
+                memory_id, [(item.chunk, records) for item, records in group if records is not None]
+            )
+            self.store.state.commit(
+                acquisition, [item for item, _ in group], products, counters, self.config.budget_bytes
+            )
+        group.clear()
+        products.clear()
+        counters.clear()
+
+    def _read_ahead(self, reader: Reader, chunks: list[Chunk]) -> Iterator[_Part]:
+        """Every chunk's pixels, or the fault that hit it; one chunk ahead, in two buffers."""
+        bands = len(self.bundle.bands)
+        largest = max((chunk.cells for chunk in chunks), default=0) * CELL * CELL * bands
+        buffers = [np.empty(largest, dtype=np.uint16) for _ in range(min(2, len(chunks)))]
+
+        def read(index: int) -> _Part:
+            chunk = chunks[index]
+            window = chunk.window
+            shape = (bands, window.height, window.width)
+            dn = buffers[index % 2][: bands * window.height * window.width].reshape(shape)
+            try:
+                return _Part(chunk, dn, reader.read(window, dn), reader.truth(window), None)
+            except InputError as error:
+                return _Part(chunk, dn, None, None, error)
+
+        if not chunks:
+            return
+        with ThreadPoolExecutor(1, "read") as pool:
+            ahead: Future[_Part] = pool.submit(read, 0)
+            for index in range(len(chunks)):
+                with self.stages.time("wait for read"):
+                    part = ahead.result()
+                if index + 1 < len(chunks):
+                    ahead = pool.submit(read, index + 1)
+                yield part
+
+    def _oddities(self, acquisition: Acquisition, rows: int, cols: int) -> dict[str, int]:
+        dropped = acquisition.grid.width * acquisition.grid.height - rows * cols * CELL * CELL
+        return {"remainder_px": dropped} if dropped else {}
+
+
+def _chunk_row(
+    chunk: Chunk, status: NDArray[np.uint8], score: NDArray[np.float32], truth: NDArray[np.float32] | None
+) -> ChunkRow:
+    shape = (chunk.rows, chunk.cols)
+    return ChunkRow(chunk, status.reshape(shape), score.reshape(shape), None if truth is None else truth.reshape(shape))
+
+
+def _not_looked_at(chunk: Chunk) -> ChunkRow:
+    status = np.full(chunk.cells, CellStatus.NOT_LOOKED_AT, dtype=np.uint8)
+    return _chunk_row(chunk, status, np.full(chunk.cells, np.nan, dtype=np.float32), None)
+
+
+def _truth_share(truth: Mask, chunk: Chunk, valid: Mask) -> NDArray[np.float32]:
+    """Share of truly changed pixels among the valid ones of each cell, float32 (cells,)."""
+    shape = (chunk.rows, CELL, chunk.cols, CELL)
+    changed = (truth & valid).reshape(shape).sum(axis=(1, 3))
+    return np.asarray(changed / np.maximum(valid.reshape(shape).sum(axis=(1, 3)), 1), dtype=np.float32).reshape(-1)

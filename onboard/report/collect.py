@@ -1,0 +1,132 @@
+"""Rebuilds a run's `Outcome` from the store, so that an interrupted and continued run reports like an unbroken one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onboard import __version__
+from onboard.config import DetectConfig
+from onboard.infer.bundle import Bundle
+from onboard.infer.runtime import Encoder
+from onboard.loop import Run
+from onboard.report.outcome import CellStatus, Detection, Outcome, PassResult
+from onboard.report.pictures import Painter
+from onboard.sense.grid import CELL, Grid
+from onboard.sense.stream import Stream
+from onboard.store import Store
+from onboard.store.rows import AcquisitionRow, QueueRow
+
+
+def product_name(grid_id: int, product_id: str, row: int, col: int) -> str:
+    """File name of a product below `products/`: stable between runs, safe on any file system."""
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in product_id)[:80]
+    return f"g{grid_id}_{safe}_r{row:04d}c{col:04d}.obp"
+
+
+def collect(
+    store: Store,
+    run: Run,
+    streams: Sequence[Stream],
+    config: DetectConfig,
+    bundle: Bundle,
+    encoder: Encoder,
+    stage_seconds: Mapping[str, float],
+    wall_seconds: float,
+) -> Outcome:
+    """Everything the writers need, from the store and the streams."""
+    rows = {row.id: row for row in store.state.acquisitions(encoder.artefact.sha256)}
+    looked_at = [rows[identity] for identity in dict.fromkeys(run.looked_at)]
+    grids = dict(store.state.grids())
+    passes, truths = [], {}
+    for row in looked_at:
+        result = _pass(store, row, grids[row.grid_id])
+        passes.append(result)
+        truths[row.id] = result.truth
+    wanted = {row.id for row in looked_at}
+    queue = [item for item in store.queue.items() if item.acquisition in wanted]
+    painter = Painter(store, run, rows, bundle, encoder, config.history)
+    detections = []
+    for rank, item in enumerate(queue, start=1):
+        row = rows[item.acquisition]
+        pictures = painter.paint(item) if rank <= config.pictures else None
+        detections.append(_detection(rank, item, row, grids[row.grid_id], truths[row.id], pictures))
+    counters = store.state.counters(wanted)
+    for error in run.refused:
+        if error.kind not in counters:
+            counters[error.kind] = sum(1 for other in run.refused if other.kind == error.kind)
+    if run.skipped:
+        counters["already_done"] = run.skipped
+    if store.memory.reset:
+        counters["memory_reset"] = 1
+    return Outcome(
+        streams=tuple(stream.spec for stream in streams),
+        bundle={
+            "name": bundle.name, "version": bundle.version, "bands": list(bundle.bands),
+            "artefact": encoder.artefact.key, "sha256": encoder.artefact.sha256, "model": dict(bundle.model),
+        },
+        passes=tuple(passes),
+        detections=tuple(detections),
+        budget_bytes=config.budget_bytes,
+        used_bytes=sum(item.size for item in queue),
+        wall_seconds=wall_seconds,
+        tiles=run.tiles,
+        stage_seconds=dict(stage_seconds),
+        counters=counters,
+        refused=tuple((e.where, e.reason, e.kind) for e in run.refused),
+        settings=_settings(config, bundle),
+    )  # fmt: skip
+
+
+def _settings(config: DetectConfig, bundle: Bundle) -> dict[str, Any]:
+    return {
+        "software": __version__,
+        "score": config.score or bundle.score.get("rule", "cosine"),
+        "history": config.history,
+        "min_valid": config.min_valid,
+        "runtime": config.runtime,
+        "precision": config.precision,
+        "budget_bytes": config.budget_bytes,
+        "threads": config.threads,
+        "batch": config.batch,
+    }
+
+
+def _pass(store: Store, row: AcquisitionRow, grid: Grid) -> PassResult:
+    shape = (row.rows, row.cols)
+    status = np.full(shape, CellStatus.NOT_LOOKED_AT, dtype=np.uint8)
+    score = np.full(shape, np.nan, dtype=np.float32)
+    truth: NDArray[np.float32] | None = None
+    for part in store.state.chunks(row.id):
+        c = part.chunk
+        where = np.s_[c.row : c.row + c.rows, c.col : c.col + c.cols]
+        status[where], score[where] = part.status, part.score
+        if part.truth is not None:
+            truth = np.zeros(shape, dtype=np.float32) if truth is None else truth
+            truth[where] = part.truth
+    cropped = Grid(grid.crs, grid.transform, row.cols * CELL, row.rows * CELL)
+    return PassResult(row.product_id, row.sensing_time, cropped, status, score, truth)
+
+
+def _detection(
+    rank: int, item: QueueRow, row: AcquisitionRow, grid: Grid, truth: NDArray[np.float32] | None, pictures: Any
+) -> Detection:
+    return Detection(
+        rank=rank,
+        product_id=row.product_id,
+        sensing_time=row.sensing_time,
+        reference_times=row.reference_times,
+        grid=grid,
+        row=item.row,
+        col=item.col,
+        score=item.score,
+        value=item.value,
+        size=item.size,
+        product=product_name(row.grid_id, row.product_id, item.row, item.col),
+        truth=None if truth is None else float(truth[item.row, item.col]),
+        pictures=pictures,
+        queue_id=item.id,
+    )

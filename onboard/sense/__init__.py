@@ -1,0 +1,1 @@
+"""Pixels in: sources, the grid of cells, valid mask, radiometry. Reads files; writes none."""

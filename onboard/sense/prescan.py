@@ -1,0 +1,52 @@
+"""The pre-scan: per-scene statistics from a sample of an acquisition, frozen before its first chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onboard.errors import InputError
+from onboard.sense.acquisition import BandInfo, Reader
+from onboard.sense.chunks import Chunk
+from onboard.sense.normalise import DN_VALUES, BandStatistics, NormaliseRule, band_statistics
+from onboard.sense.tiles import valid_pixels
+
+
+def band_histograms(
+    reader: Reader, chunks: Sequence[Chunk], bands: int, buffer: NDArray[np.uint16]
+) -> NDArray[np.int64]:
+    """Histogram of DN over the valid pixels of some chunks.
+
+    Args:
+        reader: an open acquisition.
+        chunks: what to sample; one that cannot be read is passed over (it is counted when its turn comes).
+        bands: B, what the reader delivers.
+        buffer: uint16, at least B x the largest chunk's pixels; overwritten.
+
+    Returns:
+        int64 (B, 65536).
+    """
+    total = np.zeros((bands, DN_VALUES), dtype=np.int64)
+    for chunk in chunks:
+        window = chunk.window
+        dn = buffer[: bands * window.height * window.width].reshape(bands, window.height, window.width)
+        try:
+            valid = valid_pixels(dn, reader.read(window, dn))
+        except InputError:
+            continue
+        if not valid.any():
+            continue
+        everything = bool(valid.all())
+        for band in range(bands):
+            values = dn[band].reshape(-1) if everything else dn[band][valid]
+            total[band] += np.bincount(values, minlength=DN_VALUES)
+    return total
+
+
+def scene_statistics(
+    histograms: NDArray[np.int64], infos: Sequence[BandInfo], rule: NormaliseRule
+) -> list[BandStatistics]:
+    """Median and spread of ln(reflectance) of each band (see `normalise`)."""
+    return [band_statistics(histograms[i], info, rule) for i, info in enumerate(infos)]

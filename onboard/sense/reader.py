@@ -1,0 +1,204 @@
+"""Reading windows of raster files as DN on the 10 m grid. What GeoTIFF, SAFE and netCDF acquisitions share.
+
+Planes of one file are read in one call: in a pixel-interleaved file every block holds all bands, and a call per band
+would decode each block once per band. Whole runs of plain 10 m planes go straight into the caller's array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window as RasterWindow
+
+from onboard.errors import InputError
+from onboard.sense.acquisition import U16, Acquisition, Mask, Reader
+from onboard.sense.bands import missing_bands
+from onboard.sense.grid import Window
+from onboard.sense.mosaic import replicate
+from onboard.sense.plane import Plane, float_scale, to_dn
+from onboard.sense.raster import decode_fault, display, gdal_env, open_raster
+
+SAMPLE_PX = 128
+"""Side of the samples that tell float reflectance from float DN."""
+
+
+@dataclass(frozen=True)
+class QualityPlane:
+    """A layer of classes; `usable[value]` says whether pixels of that class may be used (values beyond it: no)."""
+
+    plane: Plane
+    usable: tuple[bool, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RasterAcquisition(Acquisition):
+    """An acquisition whose bands lie in files that GDAL reads. `planes` are in the order of `bands`."""
+
+    planes: tuple[Plane, ...]
+    quality: tuple[QualityPlane, ...] = field(default=())
+
+    def open(self, names: tuple[str, ...]) -> Reader:
+        """See `Acquisition.open`. Files stay open until the reader is closed."""
+        stack = ExitStack()
+        try:
+            with gdal_env():
+                return self._reader(names, lambda path: stack.enter_context(open_raster(path)), stack.close)
+        except BaseException:
+            stack.close()
+            raise
+
+    def _reader(
+        self,
+        names: tuple[str, ...],
+        opener: Callable[[str], DatasetReader],
+        close: Callable[[], None],
+        lock: AbstractContextManager[Any] | None = None,
+    ) -> Reader:
+        """A reader over `opener`; `lock` is held around reads where datasets are shared."""
+        missing = missing_bands(names, [info.name for info in self.bands])
+        if missing:
+            raise InputError(self.where, f"band {', '.join(missing)} missing", "missing-band")
+        by_band = {plane.band: plane for plane in self.planes}
+        files: dict[str, list[tuple[int, Plane]]] = {}
+        for position, name in enumerate(names):
+            files.setdefault(by_band[name].path, []).append((position, by_band[name]))
+        groups = [_File(opener(path), members) for path, members in files.items()]
+        layers = [(layer, _checked(opener(layer.plane.path), layer.plane)) for layer in self.quality]
+        return RasterReader(self, groups, layers, close, lock)
+
+
+class RasterReader(Reader):
+    """Open files of a `RasterAcquisition`."""
+
+    def __init__(
+        self,
+        acquisition: RasterAcquisition,
+        files: list[_File],
+        layers: list[tuple[QualityPlane, DatasetReader]],
+        close: Callable[[], None],
+        lock: AbstractContextManager[Any] | None = None,
+    ) -> None:
+        self._grid = acquisition.grid
+        self._files = files
+        self._layers = layers
+        self._close = close
+        self._lock = lock or nullcontext()
+        # Past the block cache a third faster, and no cache is needed: an uncompressed tile costs nothing to read again.
+        direct = bool(files) and all(file.direct for file in files)
+        self._options: dict[str, str | int] = {"GTIFF_DIRECT_IO": "YES"} if direct else {}
+
+    def read(self, window: Window, out: U16) -> Mask | None:
+        """See `Reader.read`. ValueError for a window outside the grid or an `out` of another shape."""
+        row, col, height, width = window
+        inside = row >= 0 and col >= 0 and row + height <= self._grid.height and col + width <= self._grid.width
+        if not inside or out.shape[1:] != (height, width) or min(height, width) < 1:
+            raise ValueError(f"{window} is not within {self._grid.height} x {self._grid.width}, or out is {out.shape}")
+        usable: Mask | None = None
+        with self._lock, gdal_env(**self._options):
+            for file in self._files:
+                file.read(window, out)
+            for layer, source in self._layers:
+                (classes,) = _read_native(source, layer.plane, [layer.plane.index], window)
+                table = np.array([*layer.usable, False])
+                good = np.empty((height, width), np.bool_)
+                replicate(table[np.clip(classes, 0, len(layer.usable))], layer.plane.factor, row, col, good)
+                usable = good if usable is None else usable & good
+        return usable
+
+    def close(self) -> None:
+        """Close the files; a second call does nothing."""
+        self._files, self._layers = [], []
+        self._close()
+
+
+class _File:
+    """The planes of one file that were asked for, and where each goes in `out`."""
+
+    def __init__(self, source: DatasetReader, members: list[tuple[int, Plane]]) -> None:
+        self.source = source
+        self.positions = [position for position, _ in members]
+        self.planes = tuple(plane for _, plane in members)
+        for plane in self.planes:
+            _checked(source, plane)
+        first = self.planes[0]
+        runs = _runs(self.positions)
+        self.direct = first.direct
+        # More than one run of a pixel-interleaved file: one read and a copy is cheaper than to decode per run.
+        self.straight = all(plane.plain and plane.factor == 1 for plane in self.planes) and (
+            len(runs) == 1 or not first.interleaved
+        )
+        self.runs = runs
+        self.scale = self._scale() if first.floating and first.radiometry.quantification is None else 1.0
+
+    def read(self, window: Window, out: U16) -> None:
+        row, col, height, width = window
+        if self.straight:
+            native = RasterWindow(col, row, width, height)
+            for start, stop in self.runs:
+                indexes = [plane.index for plane in self.planes[start:stop]]
+                first = self.positions[start]
+                _call(self.source, window, indexes, window=native, out=out[first : first + stop - start])
+            return
+        first_plane = self.planes[0]
+        values = _read_native(self.source, first_plane, [plane.index for plane in self.planes], window)
+        dn: U16 = values if first_plane.plain else to_dn(values, self.planes, self.scale)
+        if first_plane.masked:
+            mask = _read_native(self.source, first_plane, [first_plane.index], window, mask=True)
+            dn[:, mask[0] == 0] = 0
+        for position, plane, band in zip(self.positions, self.planes, dn, strict=True):
+            replicate(band, plane.factor, row, col, out[position])
+
+    def _scale(self) -> float:
+        """Look at a 3 x 3 lattice of small samples: bounded, wherever the valid pixels may lie."""
+        height, width = self.planes[0].size
+        samples = []
+        for n in range(9):
+            row, col = (n // 3) * max(height - SAMPLE_PX, 0) // 2, (n % 3) * max(width - SAMPLE_PX, 0) // 2
+            area = Window(row, col, min(SAMPLE_PX, height), min(SAMPLE_PX, width))
+            native = RasterWindow(col, row, area.width, area.height)
+            try:
+                samples.append(_call(self.source, area, [self.planes[0].index], window=native).ravel())
+            except InputError:
+                continue  # a damaged part; it is reported when it is read in earnest
+        values = np.concatenate(samples) if samples else np.empty(0, np.float32)
+        nodata = self.planes[0].nodata
+        return float_scale(values if nodata is None else values[values != np.float32(nodata)])
+
+
+def _read_native(
+    source: DatasetReader, plane: Plane, indexes: list[int], window: Window, mask: bool = False
+) -> NDArray[Any]:
+    """The plane's own pixels under a 10 m window, (n, h, w); clipped to the plane where it falls short of the grid."""
+    factor, (height, width) = plane.factor, plane.size
+    row0, col0 = min(window.row // factor, height - 1), min(window.col // factor, width - 1)
+    row1 = min(-(-(window.row + window.height) // factor), height)
+    col1 = min(-(-(window.col + window.width) // factor), width)
+    native = RasterWindow(col0, row0, max(col1 - col0, 1), max(row1 - row0, 1))
+    return _call(source, window, indexes, mask=mask, window=native)
+
+
+def _call(source: DatasetReader, at: Window, indexes: list[int], mask: bool = False, **how: Any) -> NDArray[Any]:
+    try:
+        values: NDArray[Any] = (source.read_masks if mask else source.read)(indexes, **how)
+    except RasterioError as error:
+        raise decode_fault(source.name, at, error) from error
+    return values
+
+
+def _checked(source: DatasetReader, plane: Plane) -> DatasetReader:
+    if (source.height, source.width) != plane.size or source.count < plane.index:
+        raise InputError(display(plane.path), "changed since it was listed: another size or band count", "size")
+    return source
+
+
+def _runs(positions: list[int]) -> list[tuple[int, int]]:
+    """Stretches [start, stop) of consecutive values."""
+    cuts = [n for n in range(1, len(positions)) if positions[n] != positions[n - 1] + 1]
+    return list(zip([0, *cuts], [*cuts, len(positions)], strict=True))

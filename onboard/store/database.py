@@ -1,0 +1,72 @@
+"""Opening a database of this software's version, and transactions that fail as typed errors."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from onboard.errors import DiskFullError, OnboardError, StoreError
+
+STORE_VERSION = 1
+BUSY_TIMEOUT_S = 5.0
+CACHE_KIB = 4096
+"""The access pattern is sequential: a larger page cache buys nothing."""
+
+
+class OtherVersionError(StoreError):
+    """The database was written by software of another store version; it is left untouched."""
+
+
+def open_database(path: Path, schema: str, synchronous: str) -> sqlite3.Connection:
+    """Open or create a database.
+
+    Args:
+        path: its file.
+        schema: SQL that creates its tables.
+        synchronous: SQLite's setting: FULL where a commit must survive power loss, NORMAL where it may be lost.
+
+    Raises:
+        OtherVersionError: of another store version.
+        StoreError: damaged or unreadable.
+        DiskFullError: no space left.
+    """
+    try:
+        db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute(f"PRAGMA synchronous={synchronous}")
+        db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0 and not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+            db.executescript(f"BEGIN; {schema} PRAGMA user_version={STORE_VERSION}; COMMIT;")
+        elif version != STORE_VERSION:
+            db.close()
+            raise OtherVersionError(
+                f"{path}: a store of version {version}, this software reads {STORE_VERSION}; use another --store"
+            )
+    except sqlite3.Error as error:
+        raise as_store_error(error, path) from error
+    return db
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection, where: Path) -> Iterator[None]:
+    """All or nothing. SQLite's faults come out as StoreError or DiskFullError, with everything rolled back."""
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        yield
+        db.execute("COMMIT")
+    except BaseException as error:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        if isinstance(error, sqlite3.Error):
+            raise as_store_error(error, where) from error
+        raise
+
+
+def as_store_error(error: sqlite3.Error, where: Path) -> OnboardError:
+    """The typed form of a SQLite fault."""
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+        return DiskFullError(f"{where}: no space left; what was committed before is kept")
+    return StoreError(f"{where}: damaged or unreadable ({error})")

@@ -1,0 +1,132 @@
+"""The memory database: one record per cell and past pass, in strips of one row of cells. Disposable by design."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from onboard.change.record import Records, damaged, describe
+from onboard.errors import StoreError
+from onboard.sense.chunks import Chunk
+from onboard.sense.grid import Grid
+from onboard.store.database import OtherVersionError, open_database, transaction
+
+SCHEMA = """
+CREATE TABLE pass (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, grid TEXT NOT NULL, sensing_time TEXT NOT NULL, product_id TEXT NOT NULL,
+  artefact TEXT NOT NULL, layout TEXT NOT NULL, UNIQUE (grid, sensing_time, product_id, artefact, layout));
+CREATE TABLE strip (
+  pass INTEGER NOT NULL, row INTEGER NOT NULL, col INTEGER NOT NULL, cols INTEGER NOT NULL, records BLOB NOT NULL,
+  PRIMARY KEY (pass, row, col)) WITHOUT ROWID;
+"""
+
+
+class PastPass(NamedTuple):
+    """A remembered pass over a place."""
+
+    id: int
+    sensing_time: datetime
+    product_id: str
+
+
+class Memory:
+    """Large and disposable: when it cannot be opened it begins anew, and every place is a first look again.
+
+    Attributes:
+        reset: why it began anew, or None.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.reset: str | None = None
+        try:
+            self._db = open_database(path, SCHEMA, "NORMAL")
+        except OtherVersionError:
+            raise
+        except StoreError as error:
+            self.reset = str(error)
+            for suffix in ("", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            self._db = open_database(path, SCHEMA, "NORMAL")
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def enter(self, grid: Grid, time: datetime, product_id: str, artefact: str, dtype: np.dtype[Any]) -> int:
+        """The id under which a pass is remembered; made when new."""
+        key = (_key(grid), time.isoformat(), product_id, artefact, describe(dtype))
+        with transaction(self._db, self._path):
+            self._db.execute(
+                "INSERT OR IGNORE INTO pass (grid, sensing_time, product_id, artefact, layout) VALUES (?,?,?,?,?)", key
+            )
+            row = self._db.execute(
+                "SELECT id FROM pass WHERE grid=? AND sensing_time=? AND product_id=? AND artefact=? AND layout=?", key
+            ).fetchone()
+        return int(row[0])
+
+    def past(self, grid: Grid, before: datetime, artefact: str, dtype: np.dtype[Any], limit: int) -> list[PastPass]:
+        """Passes of the same artefact and layout, strictly earlier than `before`, newest first."""
+        rows = self._db.execute(
+            "SELECT id, sensing_time, product_id FROM pass WHERE grid=? AND sensing_time<? AND artefact=? AND layout=?"
+            " ORDER BY sensing_time DESC, product_id DESC LIMIT ?",
+            (_key(grid), before.isoformat(), artefact, describe(dtype), limit),
+        )
+        return [PastPass(r[0], datetime.fromisoformat(r[1]), r[2]) for r in rows.fetchall()]
+
+    def read(self, pass_id: int, chunk: Chunk, dtype: np.dtype[Any]) -> tuple[Records, int]:
+        """Records of a past pass over a chunk's cells.
+
+        Returns:
+            Records (cells,), all zero where nothing is remembered, and how many failed their checksum (zeroed).
+        """
+        out = np.zeros((chunk.rows, chunk.cols), dtype=dtype)
+        strips = self._db.execute(
+            "SELECT row, col, cols, records FROM strip WHERE pass=? AND row>=? AND row<? AND col<? AND col+cols>?",
+            (pass_id, chunk.row, chunk.row + chunk.rows, chunk.col + chunk.cols, chunk.col),
+        )
+        for row, col, cols, blob in strips:
+            if len(blob) != cols * dtype.itemsize:
+                continue
+            strip = np.frombuffer(blob, dtype=dtype)
+            first, last = max(col, chunk.col), min(col + cols, chunk.col + chunk.cols)
+            out[row - chunk.row, first - chunk.col : last - chunk.col] = strip[first - col : last - col]
+        flat = out.reshape(-1)
+        bad = damaged(flat)
+        if bad.any():
+            flat[bad] = np.zeros(1, dtype=dtype)
+        return flat, int(bad.sum())
+
+    def write(self, pass_id: int, items: Sequence[tuple[Chunk, Records]]) -> None:
+        """Remember the records (cells,) of a group of chunks in one transaction; the same cells are replaced."""
+        with transaction(self._db, self._path):
+            for chunk, records in items:
+                grid = records.reshape(chunk.rows, chunk.cols)
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO strip VALUES (?,?,?,?,?)",
+                    ((pass_id, chunk.row + i, chunk.col, chunk.cols, grid[i].tobytes()) for i in range(chunk.rows)),
+                )
+
+    def forget(self, grid: Grid, artefact: str, keep: int) -> int:
+        """Drop the oldest passes of a place beyond `keep`; returns how many left."""
+        rows = self._db.execute(
+            "SELECT id FROM pass WHERE grid=? AND artefact=? ORDER BY sensing_time DESC, product_id DESC"
+            " LIMIT -1 OFFSET ?",
+            (_key(grid), artefact, keep),
+        ).fetchall()
+        with transaction(self._db, self._path):
+            for (identity,) in rows:
+                self._db.execute("DELETE FROM strip WHERE pass=?", (identity,))
+                self._db.execute("DELETE FROM pass WHERE id=?", (identity,))
+        return len(rows)
+
+
+def _key(grid: Grid) -> str:
+    """A grid's identity in the memory, which knows nothing of the state's ids."""
+    return hashlib.sha256(json.dumps([grid.crs, list(grid.transform)]).encode()).hexdigest()
