@@ -6,8 +6,10 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from onboard.change.score import DEFAULT_HISTORY
-from onboard.sense.chunks import DEFAULT_CHUNK_PX
+DEFAULT_HISTORY = 3
+SCORE_RULES = ("cosine", "euclidean")
+DEFAULT_CHUNK_PX = 360_000
+"""About 7 MB of 10-band uint16: a strip of a whole granule (32 x 10,980), or 600 x 600 px."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-import click
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 COMMANDS = {
     "train": ("ground.cli.train", "Train the networks that fly."),
@@ -17,32 +18,32 @@ COMMANDS = {
 }
 
 
-class _Lazy(typer.core.TyperGroup):
-    """Lists `COMMANDS` without importing them; `resolve` brings in the one that was asked for."""
+class _Stub(TyperGroup):
+    """Stands for a sub-app in the listing, and hands over to the real one when it is invoked.
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, text = COMMANDS[cmd_name]
-        return _Stub(cmd_name, module, text)
-
-
-class _Stub(click.Group):
-    """Stands for a command in the listing and becomes it when invoked."""
+    Derived from typer's own class and not from click's: recent typer carries its own click inside.
+    """
 
     def __init__(self, name: str, module: str, text: str) -> None:
-        super().__init__(name, help=text, short_help=text)
+        super().__init__(name=name, help=text, short_help=text)
         self.module = module
 
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> click.Context:
-        real = typer.main.get_command(importlib.import_module(self.module).app)
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        real = get_command(importlib.import_module(self.module).app)
         return real.make_context(info_name, args, parent=parent, **extra)
 
 
-app = typer.Typer(cls=_Lazy, no_args_is_help=True, add_completion=False, help=__doc__.split(".")[0] + ".")
+class _Lazy(TyperGroup):
+    """Knows its commands from `COMMANDS` alone."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return _Stub(cmd_name, *COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
+
+
+app = typer.Typer(cls=_Lazy, no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

@@ -96,7 +96,8 @@ class EncoderModule(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Noise anew from (seed, epoch, process): a resumed run draws what the unbroken one would have drawn."""
-        torch.manual_seed(hash((self.recipe.seed, self.current_epoch, self.global_rank)) % 2**63)
+        key = np.random.SeedSequence((self.recipe.seed, self.current_epoch, self.global_rank))
+        torch.manual_seed(int(key.generate_state(1)[0]))
 
     def training_step(self, tiles: Tensor, index: int) -> Tensor:
         """tiles: float32 (N, B, 32, 32)."""

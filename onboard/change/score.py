@@ -13,11 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onboard.change.record import FLAG_CLEAR, Records
+from onboard.config import DEFAULT_HISTORY, SCORE_RULES
 from onboard.errors import BundleError
 from onboard.infer.bundle import Tensor
-
-RULES = ("cosine", "euclidean")
-DEFAULT_HISTORY = 3
 
 F32 = NDArray[np.float32]
 
@@ -42,7 +40,7 @@ def latent_distance(now: NDArray[np.uint8], past: NDArray[np.uint8], output: Ten
     if rule == "euclidean":
         a -= b
         return np.asarray(np.sqrt(np.einsum("nl,nl->n", a, a)) * np.float32(output.scale), dtype=np.float32)
-    raise BundleError(f"score rule {rule!r} is not known; this software has {', '.join(RULES)}")
+    raise BundleError(f"score rule {rule!r} is not known; this software has {', '.join(SCORE_RULES)}")
 
 
 class Scorer:
@@ -56,8 +54,8 @@ class Scorer:
 
     def __init__(self, rule: Mapping[str, Any], output: Tensor, history: int = DEFAULT_HISTORY) -> None:
         self.rule = str(rule.get("rule", "cosine"))
-        if self.rule not in RULES:
-            raise BundleError(f"score rule {self.rule!r} is not known; this software has {', '.join(RULES)}")
+        if self.rule not in SCORE_RULES:
+            raise BundleError(f"score rule {self.rule!r} is not known; this software has {', '.join(SCORE_RULES)}")
         self.output = output
         self.history = history
 

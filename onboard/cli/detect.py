@@ -12,10 +12,9 @@ from time import perf_counter
 from types import FrameType
 
 from onboard import __version__
-from onboard.change.score import DEFAULT_HISTORY, RULES
 from onboard.cli.console import ProgressBar, set_up_logging
 from onboard.clock import Stages
-from onboard.config import DetectConfig
+from onboard.config import DEFAULT_HISTORY, SCORE_RULES, DetectConfig
 from onboard.errors import (
     EXIT_CODES_HELP,
     EXIT_INTERNAL,
@@ -53,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     p.add_argument("--runtime", default="onnx", choices=("onnx",), help="default: %(default)s")
     p.add_argument("--precision", default="int8", choices=("int8", "fp32"), help="default: %(default)s")
-    p.add_argument("--score", choices=RULES, help="distance of latents (default: the bundle's own rule)")
+    p.add_argument("--score", choices=SCORE_RULES, help="distance of latents (default: the bundle's own rule)")
     p.add_argument(
         "--history", type=_positive, default=DEFAULT_HISTORY, metavar="K",
         help="score = min over the K newest clear past looks (default: %(default)s)",
@@ -71,6 +70,9 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     p.add_argument(
         "--threads", type=_positive, default=2, metavar="N", help="threads of the runtime (default: %(default)s)"
+    )
+    p.add_argument(
+        "--group-cells", type=_positive, default=2048, metavar="N", help="cells per commit (default: %(default)s)"
     )
     p.add_argument("--geotiff", action="store_true", help="also write every product as a GeoTIFF, for QGIS")
     p.add_argument("--json", action="store_true", help="print summary.json on stdout")
@@ -109,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
     config = DetectConfig(
         bundle=bundle.name, runtime=args.runtime, precision=args.precision, score=args.score, history=args.history,
         min_valid=args.min_valid, budget_bytes=round(args.budget_mb * 1e6), threads=args.threads,
+        group_cells=args.group_cells,
     )  # fmt: skip
 
     def progress(acquisition: Acquisition, done: int, total: int) -> None:

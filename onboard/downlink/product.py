@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,12 +19,14 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 
 from onboard.errors import OnboardError
 from onboard.sense.acquisition import BandInfo
 from onboard.sense.grid import CELL, Grid
+
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)  # a codestream has no georeference: the header does
 
 MAGIC = b"OBDP"
 VERSION = 1

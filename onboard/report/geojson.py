@@ -52,11 +52,14 @@ def feature(detection: Detection) -> dict[str, Any]:
 
 
 def polygon(ring: Ring) -> dict[str, Any]:
-    """GeoJSON geometry of a closed counter-clockwise ring; cut in two at the antimeridian (RFC 7946, 3.1.9)."""
+    """GeoJSON geometry of a closed convex ring, counter-clockwise; cut in two at the antimeridian (RFC 7946, 3.1.9)."""
     longitudes = [x for x, _ in ring]
-    if max(longitudes) - min(longitudes) <= 180.0:
-        return {"type": "Polygon", "coordinates": [_round(ring)]}
-    unrolled = [(x + 360.0 if x < 0 else x, y) for x, y in ring]
+    crossing = max(longitudes) - min(longitudes) > 180.0
+    unrolled = [(x + 360.0 if crossing and x < 0 else x, y) for x, y in ring]
+    if sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in pairwise(unrolled)) < 0:
+        unrolled.reverse()  # a grid whose rows run northwards gives its cells clockwise
+    if not crossing:
+        return {"type": "Polygon", "coordinates": [_round(unrolled)]}
     east = [(x - 360.0, y) for x, y in _clip(unrolled, keep=1)]
     return {"type": "MultiPolygon", "coordinates": [[_round(_clip(unrolled, keep=-1))], [_round(east)]]}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -26,6 +26,7 @@ from onboard.sense.grid import CELL, METRES_PER_DEGREE, Grid
 
 MAP_PX = 720
 MAX_RANKS = 2000
+MAX_HALO = 4000
 CODE_MAX = 65_000
 """Scores travel to page.js as uint16, 0..CODE_MAX from the pass's lowest to its highest; above it, the status."""
 
@@ -84,16 +85,17 @@ def neighbourhood(result: PassResult, detection: Detection, scale: Scale, radius
     score[r0 - top : r1 - top, c0 - left : c1 - left] = result.score[r0:r1, c0:c1]
     flip = result.grid.transform[4] > 0
     image = paint(_turn(status, flip), _turn(score, flip), scale, 8)
+    middle = _outline(_mask(side, side, [(radius, radius)]), "chosen")
     return tag(
         "span",
         tag("img", src=data_uri(encode(image, palette())), alt=f"Scores around the cell, {side} x {side} cells"),
-        tag("svg", _outline(_mask(side, side, [(radius, radius)]), "chosen"), viewBox=f"0 0 {side} {side}", aria_hidden="true"),
+        tag("svg", middle, viewBox=f"0 0 {side} {side}", aria_hidden="true"),
         class_="shot",
     )
 
 
 def legend(scale: Scale | None, truth: bool) -> Html:
-    """The colour ramp with ticks (None: nothing was scored), and what the other colours and outlines mean."""
+    """The colour ramp with ticks (None: nothing was scored), and what other colours and outlines mean."""
     others = [("unknown", "unknown"), ("first", "first look"), ("missed", "not looked at"), ("outline", "chosen")]
     others += [("truth", f"truth: more than {100 * POSITIVE_SHARE:g} % changed")] if truth else []
     key = tag("span", [tag("span", tag("i", class_=f"swatch {kind}"), text) for kind, text in others], class_="key")
@@ -108,7 +110,8 @@ def corners(grid: Grid, rows: int, cols: int) -> list[list[float]] | None:
     order = [upper_left, upper_right, lower_left, lower_right]
     if grid.transform[4] > 0:
         order = [lower_left, lower_right, upper_left, upper_right]
-    return [[round(x, 6), round(y, 6)] for x, y in order]
+    crossing = max(x for x, _ in order) - min(x for x, _ in order) > 180.0  # page.js interpolates, then wraps again
+    return [[round(x + 360.0 if crossing and x < 0 else x, 6), round(y, 6)] for x, y in order]
 
 
 def cell_metres(grid: Grid) -> float:
@@ -156,14 +159,18 @@ def _mask(rows: int, cols: int, cells: Sequence[tuple[int, int]]) -> NDArray[np.
 def _outline(inside: NDArray[np.bool_], kind: str) -> list[Html]:
     """The border of a mask in cell units, drawn twice: a dark halo below a bright line is seen on every colour."""
     padded = np.pad(inside, 1)
-    path = []
-    for edges, horizontal in ((padded[1:] != padded[:-1], True), (padded[:, 1:] != padded[:, :-1], False)):
-        lines = edges if horizontal else edges.T
-        for line in np.flatnonzero(lines.any(axis=1)):
-            step = np.flatnonzero(np.diff(lines[line].astype(np.int8), prepend=0, append=0))
-            for start, stop in zip(step[::2] - 1, step[1::2] - 1, strict=True):
-                path.append(f"M{start} {line}H{stop}" if horizontal else f"M{line} {start}V{stop}")
-    return [tag("path", d="".join(path), class_=c) for c in ("halo", kind)] if path else []
+    runs = [f"M{start} {line}H{stop}" for line, start, stop in _runs(padded[1:] != padded[:-1])]
+    runs += [f"M{line} {start}V{stop}" for line, start, stop in _runs((padded[:, 1:] != padded[:, :-1]).T)]
+    kinds = ("halo", kind) if len(runs) < MAX_HALO else (kind,)
+    return [tag("path", d="".join(runs), class_=name) for name in kinds] if runs else []
+
+
+def _runs(edges: NDArray[np.bool_]) -> Iterator[tuple[int, int, int]]:
+    """(line, start, stop) of each unbroken run of True along the rows; the padding cell is counted off."""
+    steps = np.diff(edges.astype(np.int8), axis=1, prepend=0, append=0)
+    starts, stops = np.argwhere(steps == 1), np.argwhere(steps == -1)
+    for (line, start), (_, stop) in zip(starts.tolist(), stops.tolist(), strict=True):
+        yield line, start - 1, stop - 1
 
 
 def _scale_bar(grid: Grid, cols: int) -> Html | None:

@@ -27,14 +27,18 @@ class Curve(NamedTuple):
     recall: NDArray[np.float64]
     threshold: NDArray[np.float64]
 
+    @property
+    def average_precision(self) -> float:
+        """Step-wise area below the curve; nan where it is empty."""
+        return float(np.sum(np.diff(self.recall, prepend=0.0) * self.precision)) if self.recall.size else math.nan
+
 
 def average_precision(truth: Truth, score: Scores) -> float:
     """Step-wise average precision, sum over thresholds of (R_n - R_n-1) P_n, 0..1; nan without a positive.
 
     The definition of `sklearn.metrics.average_precision_score`: no interpolation, which would be too kind.
     """
-    curve = precision_recall(truth, score)
-    return float(np.sum(np.diff(curve.recall, prepend=0.0) * curve.precision)) if curve.recall.size else math.nan
+    return precision_recall(truth, score).average_precision
 
 
 def precision_recall(truth: Truth, score: Scores) -> Curve:

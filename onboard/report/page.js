@@ -12,7 +12,7 @@ function place(corners, x, y) {
   if (!corners) return "";
   const [ul, ur, ll, lr] = corners;
   const mix = (i) => (1 - y) * ((1 - x) * ul[i] + x * ur[i]) + y * ((1 - x) * ll[i] + x * lr[i]);
-  const [lon, lat] = [mix(0), mix(1)];
+  const [lat, east] = [mix(1), mix(0)], lon = east > 180 ? east - 360 : east;
   return ` · ${Math.abs(lat).toFixed(4)}° ${lat < 0 ? "S" : "N"} ${Math.abs(lon).toFixed(4)}° ${lon < 0 ? "W" : "E"}`;
 }
 
@@ -34,7 +34,8 @@ for (const map of document.querySelectorAll(".map")) {
     }
     const code = codes.getUint16(2 * (row * cols + col), true);
     const rank = ranks[`${row},${col}`];
-    const said = code > CODE_MAX ? STATUS[code - CODE_MAX - 1] : `score ${digits(low + (code / CODE_MAX) * (high - low))}`;
+    const score = low + (code / CODE_MAX) * (high - low);
+    const said = code > CODE_MAX ? STATUS[code - CODE_MAX - 1] : `score ${digits(score)}`;
     cursor.setAttribute("x", col);
     cursor.setAttribute("y", row);
     cursor.setAttribute("visibility", "visible");
@@ -45,7 +46,8 @@ for (const map of document.querySelectorAll(".map")) {
 
   function under(event) {
     const box = map.getBoundingClientRect();
-    return [Math.floor(((event.clientY - box.top) / box.height) * rows), Math.floor(((event.clientX - box.left) / box.width) * cols)];
+    const [y, x] = [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width];
+    return [Math.floor(y * rows), Math.floor(x * cols)];
   }
 
   function visit(rank) {
@@ -75,11 +77,13 @@ function zoom(card) {
   still.className = "shots";
   still.append(...shots.childNodes);
   shots.replaceWith(still);
-  const bar = document.createElement("form");
-  bar.method = "dialog";
+  const bar = document.createElement("div");
   bar.className = "turns";
-  bar.innerHTML = '<button type="button" data-step="-1">← Previous</button><button type="button" data-step="1">Next →</button><button autofocus>Close</button>';
-  for (const button of bar.querySelectorAll("[data-step]")) button.addEventListener("click", () => turn(Number(button.dataset.step)));
+  bar.innerHTML = '<button type="button" data-step="-1">← Previous</button>' +
+    '<button type="button" data-step="1">Next →</button><button type="button" autofocus>Close</button>';
+  for (const button of bar.querySelectorAll("[data-step]"))
+    button.addEventListener("click", () => turn(Number(button.dataset.step)));
+  bar.lastElementChild.addEventListener("click", () => dialog.close());
   dialog.replaceChildren(copy, bar);
   if (!dialog.open) dialog.showModal();
 }

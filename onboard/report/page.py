@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from importlib.resources import files
 
@@ -126,12 +127,14 @@ def _middle(site: Place) -> str:
 
 def _figures(outcome: Outcome, cells: Cells, agreed: Agreement | None) -> list[tuple[str, str, str]]:
     o, (hits, known) = outcome, chosen_hits(outcome.detections)
-    best, queued = max((d.score for d in o.detections), default=float("nan")), len(o.detections)
+    queued = len(o.detections)
+    best = max((d.score for d in o.detections if math.isfinite(d.score)), default=math.nan)
+    compared = f"{words.share(queued, cells.scored)} of those compared" if cells.scored else ""
     budget = f"{words.share(o.used_bytes, o.budget_bytes)} of {words.size(o.budget_bytes)}"
     rate = f"{o.tiles / o.wall_seconds:,.0f}" if o.wall_seconds > 0 else words.DASH
     found = [
         ("Cells compared", f"{cells.scored:,}", f"{words.share(cells.scored, cells.total)} of {cells.total:,}"),
-        ("Products queued", f"{queued:,}", f"{words.share(queued, cells.scored)} of those compared" if cells.scored else ""),
+        ("Products queued", f"{queued:,}", compared),
         ("Highest score", words.score(best), "among the chosen"),
         ("Downlink used", words.size(o.used_bytes), budget),
         ("Tiles per second", rate, f"{o.tiles:,} tiles in {words.seconds(o.wall_seconds)}"),
@@ -174,7 +177,7 @@ def _truth(outcome: Outcome, agreed: Agreement | None) -> Html | None:
     hits, known = chosen_hits(outcome.detections)
     chosen = (hits / agreed.positives, hits / known) if agreed.positives and known else None
     curve = plots.precision_recall(agreed, chosen)
-    chance = agreed.positives / agreed.cells if agreed.cells else float("nan")
+    chance = agreed.positives / agreed.cells if agreed.cells else math.nan
     entries = [
         ("Precision, chosen", words.share(hits, known), f"{hits:,} of {known:,}"),
         ("Average precision", words.score(agreed.average_precision), f"by chance {words.score(chance)}"),

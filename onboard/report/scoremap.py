@@ -39,6 +39,7 @@ def render(outcome: Outcome) -> dict[str, bytes]:
 
 def _cog(place: Place, bundle: Mapping[str, Any], what: str) -> bytes:
     newest_first = place.passes[::-1]
+    a, b, c, d, e, f = place.grid.transform
     score = what == "score"
     profile: dict[str, Any] = {
         "driver": "COG",
@@ -46,7 +47,7 @@ def _cog(place: Place, bundle: Mapping[str, Any], what: str) -> bytes:
         "count": len(newest_first),
         "width": place.cols,
         "height": place.rows,
-        "transform": Affine(*place.grid.transform) * Affine.scale(CELL),
+        "transform": Affine(a * CELL, b * CELL, c, d * CELL, e * CELL, f),
         "compress": "deflate",
         "predictor": "yes",
         "blocksize": BLOCK,

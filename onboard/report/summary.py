@@ -12,6 +12,7 @@ import onboard
 from onboard.report.geojson import finite, timestamp
 from onboard.report.outcome import Outcome, PassResult
 from onboard.report.tally import Cells, agree, chosen_hits, count, quantiles
+from onboard.sense.grid import CELL
 
 
 def render(outcome: Outcome, outputs: Sequence[str]) -> str:
@@ -58,7 +59,7 @@ def pixel_bytes(outcome: Outcome, cells: Cells) -> int | None:
     bands = outcome.bundle.get("bands")
     if not isinstance(bands, Sequence) or isinstance(bands, str) or not bands:
         return None
-    return cells.looked_at * 32 * 32 * 2 * len(bands)
+    return cells.looked_at * CELL * CELL * 2 * len(bands)
 
 
 def plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.report.metrics import Curve, average_precision, precision_recall, recall_at
+from onboard.report.metrics import Curve, precision_recall, recall_at
 from onboard.report.outcome import CellStatus, Detection, PassResult
 
 POSITIVE_SHARE = 0.05
@@ -88,12 +88,13 @@ def agree(passes: Iterable[PassResult]) -> Agreement | None:
     if not truths:
         return None
     truth, score = np.concatenate(truths), np.concatenate(scores)
+    curve = precision_recall(truth, score)
     return Agreement(
         cells=truth.size,
         positives=int(truth.sum()),
-        average_precision=average_precision(truth, score),
+        average_precision=curve.average_precision,
         recall=dict(zip(RECALL_SHARES, recall_at(truth, score, RECALL_SHARES), strict=True)),
-        curve=precision_recall(truth, score),
+        curve=curve,
     )
 
 

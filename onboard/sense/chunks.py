@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from onboard.config import DEFAULT_CHUNK_PX
 from onboard.sense.grid import CELL, Window
 
-DEFAULT_CHUNK_PX = 360_000
-"""About 7 MB of 10-band uint16: a strip of a whole granule (32 x 10,980), or 600 x 600 px."""
 LARGEST_BLOCK_PX = 1_100_000
 """A block up to this size is read whole (JPEG 2000 of Sentinel-2: 1,024 x 1,024), else it would be decoded repeatedly."""
 

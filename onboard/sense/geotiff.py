@@ -1,8 +1,8 @@
 """A folder of GeoTIFF or COG acquisitions of one place.
 
-A pass is one multi-band file, or several files whose names differ only in a resolution (`t1_10m.tif`, `t1_20m.tif`) or
-in a band (`20210624_B02.tif`, `20210624_B03.tif`). Band names come from the descriptions, else from the file name. 8-bit
-files without any band name (masks, labels, quick-looks) are no acquisitions and are passed over.
+A pass is one multi-band file, or several files whose names differ only in a resolution (`t1_10m.tif`, `t1_20m.tif`)
+or in a band (`20210624_B02.tif`, `20210624_B03.tif`). Band names come from the descriptions, else from the file name.
+8-bit files without any band name (masks, labels, quick-looks) are no acquisitions and are passed over.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class _Pass:
 
 def list_folder(path: Path) -> tuple[list[Acquisition], list[InputError]]:
     """The acquisitions in a folder (not in folders below it), and the files that are none although they should be."""
-    files = [item for item in sorted(path.iterdir()) if item.suffix.lower() in SUFFIXES and not item.name.startswith(".")]
-    return _list(files, explicit=False)
+    visible = (item for item in sorted(path.iterdir()) if not item.name.startswith("."))
+    return _list([item for item in visible if item.suffix.lower() in SUFFIXES], explicit=False)
 
 
 def list_files(paths: Iterable[Path]) -> tuple[list[Acquisition], list[InputError]]:
@@ -129,7 +129,7 @@ def _no_bands(source: DatasetReader) -> str:
 def _dated(
     passes: list[_Pass], folder: Path, refused: list[InputError]
 ) -> list[tuple[_Pass, datetime, tuple[str, ...]]]:
-    """Passes with their sensing times. Passes without one among others that have one are refused: they have no place."""
+    """Passes with their sensing times. One without, among others that have one, has no place in time: refused."""
     order = in_name_order(item.name for item in passes)
     passes = sorted(passes, key=lambda item: order.index(item.name))
     dates = _dates_file(folder)

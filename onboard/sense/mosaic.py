@@ -1,8 +1,8 @@
 """Planes of several resolutions -> one 10 m grid. Pure geometry and replication; opens nothing.
 
-The finest plane defines the grid. Coarser ones are replicated by a whole factor; where an odd size leaves them short by
-a part of a pixel their last row or column is repeated, where they overhang they are cropped. A set whose finest plane is
-at 20 m is brought to 10 m as a whole.
+The finest plane defines the grid. Coarser ones are replicated by a whole factor; where an odd size leaves them short
+by a part of a pixel their last row or column is repeated, where they overhang they are cropped. A set whose finest
+plane is at 20 m is brought to 10 m as a whole.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A netCDF cube: variables named as bands, (time, y, x); one acquisition per date.
 
-`X_10m.nc` with `X_20m.nc` of the same dates beside it are one cube. GDAL opens a variable of many dates slowly (40 ms for
-140 dates), so all acquisitions of a cube share its open variables, under one lock.
+`X_10m.nc` with `X_20m.nc` of the same dates beside it are one cube. GDAL opens a variable of many dates slowly (40 ms
+for 140 dates), so all acquisitions of a cube share its open variables, under one lock.
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ class Plane:
         crs, transform: georeference of its own pixels; crs empty where there is none.
         dtype, nodata: of the values as stored.
         masked: the file has an alpha band or a mask of its own.
+        count: bands in the file.
         interleaved: all bands of the file share each block (INTERLEAVE=PIXEL).
         direct: uncompressed tiles, which GDAL reads faster past its block cache.
         factor: 10 m grid pixels per own pixel, set by `mosaic.compose`.
@@ -68,6 +69,7 @@ class Plane:
     dtype: str
     nodata: float | None
     masked: bool = False
+    count: int = 1
     interleaved: bool = False
     direct: bool = False
     radiometry: Radiometry = Radiometry()
@@ -109,7 +111,7 @@ def plane_of(source: DatasetReader, index: int, band: str, radiometry: Radiometr
     """
     dtype, block = str(source.dtypes[index - 1]), source.block_shapes[index - 1]
     if np.dtype(dtype).kind not in "uif":
-        raise InputError(display(source.name), f"band {index} is {dtype}; whole numbers or floats are expected", "layout")
+        raise InputError(display(source.name), f"band {index} is {dtype}: neither whole numbers nor floats", "layout")
     interleaved = source.count > 1 and str(source.interleaving or "").lower().endswith("pixel")
     block_bytes = int(block[0]) * int(block[1]) * np.dtype(dtype).itemsize * (source.count if interleaved else 1)
     if block_bytes > MAX_BLOCK_BYTES:
@@ -123,6 +125,7 @@ def plane_of(source: DatasetReader, index: int, band: str, radiometry: Radiometr
         "transform": tuple(float(value) for value in tuple(source.transform)[:6]),
         "nodata": _number(source.nodatavals[index - 1]),
         "masked": MaskFlags.per_dataset in flags or MaskFlags.alpha in flags,
+        "count": int(source.count),
         "interleaved": interleaved,
         "direct": source.driver == "GTiff" and source.compression is None and bool(source.profile.get("tiled")),
         "radiometry": radiometry or Radiometry(),
@@ -151,9 +154,11 @@ def to_dn(values: NDArray[Any], planes: tuple[Plane, ...], scale: float) -> U16:
     if first.floating:
         nodata |= ~np.isfinite(values)
         offset = np.array([plane.radiometry.offset for plane in planes], np.float32)[:, None, None]
-        divisor = np.array([plane.radiometry.quantification or scale for plane in planes], np.float32)[:, None, None]
-        reflectance = (np.where(nodata, np.float32(0), values).astype(np.float32) + offset) / divisor
-        dn = np.clip(np.rint(reflectance * np.float32(QUANTIFICATION)) + SHIFT_DN, 1, SATURATED_DN - 1)
+        gain = [QUANTIFICATION / (plane.radiometry.quantification or scale) for plane in planes]
+        scaled = (np.where(nodata, np.float32(0), values).astype(np.float32) + offset) * np.array(gain, np.float32)[
+            :, None, None
+        ]
+        dn = np.clip(np.rint(scaled) + SHIFT_DN, 1, SATURATED_DN - 1)
     elif first.shifted:
         dn = np.clip(values.astype(np.int64) + SHIFT_DN, 1, SATURATED_DN)
     else:

@@ -20,15 +20,18 @@ from onboard.errors import InputError
 from onboard.sense.grid import Window
 
 CACHE_BYTES = 32 << 20
-"""GDAL's block cache. It holds the blocks of one chunk of ten 512 x 512 tiles (5 MB) several times over; chunks follow the
-file's own blocks, so nothing is asked for twice and a larger cache would only be memory lost."""
+"""GDAL's block cache, bytes. A pixel-interleaved tile comes with all its bands, and must fit or is decoded once per
+band: 13 bands of 1024 x 1024 px are 27 MB. Chunks follow the file's own blocks, so more would only be memory lost."""
 
 # What GDAL has to say about a fault is quoted in the InputError; logged here as well it would be a second line.
 logging.getLogger("rasterio").setLevel(logging.CRITICAL)
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
-_SHORT_FILE = re.compile(r"got \d+ bytes|expected \d+ bytes|Missing data|Read error|beyond end|past end|too short|Cannot read"
-                         r"|Failed to read directory|premature|unexpected end|truncated", re.IGNORECASE)  # fmt: skip
+_SHORT_FILE = re.compile(
+    r"got \d+ bytes|expected \d+ bytes|missing data|read error|beyond end|past end|too short|cannot read"
+    r"|failed to read directory|premature|unexpected end|truncated",
+    re.IGNORECASE,
+)
 
 
 def gdal_env(**options: str | int) -> rasterio.Env:
@@ -52,7 +55,8 @@ def open_raster(path: str) -> DatasetReader:
         if "No such file" in text:
             raise InputError(display(path), "no such file", "missing") from error
         if "not recognized" in text:
-            raise InputError(display(path), "not a raster GDAL can read, or its header is cut off", "unreadable") from error
+            reason = "not a raster GDAL can read, or its header is cut off"
+            raise InputError(display(path), reason, "unreadable") from error
         raise InputError(display(path), f"cannot open: {text}", fault_kind(error, "unreadable")) from error
 
 

@@ -1,7 +1,7 @@
 """ESA's `.SAFE` products, L1C and L2A, as a folder or zipped; a zip is read in place, never unpacked.
 
-One acquisition per granule. Bands are looked up among the files that are there, radiometry in the product's metadata. An
-L2A image at 60 m does not stand in for a 10 or 20 m band: such a product is refused, naming what is missing.
+One acquisition per granule. Bands are looked up among the files that are there, radiometry in the product's metadata.
+An L2A image at 60 m does not stand in for a 10 or 20 m band: such a product is refused, naming what is missing.
 """
 
 from __future__ import annotations
@@ -117,7 +117,8 @@ def _trees(path: Path) -> list[_Tree]:
     roots = _roots(names)
     if not roots:
         raise InputError(str(path), "no MTD_MSIL1C.xml or MTD_MSIL2A.xml in it", "missing")
-    return [_Tree(path, root, tuple(n[len(root) :] for n in names if n.startswith(root)), zipped=True) for root in roots]
+    below = {root: tuple(name[len(root) :] for name in names if name.startswith(root)) for root in roots}
+    return [_Tree(path, root, inner, zipped=True) for root, inner in below.items()]
 
 
 def _granules(tree: _Tree, refused: list[InputError]) -> list[RasterAcquisition]:
@@ -207,7 +208,8 @@ def _plane(tree: _Tree, name: str, band: str, metadata: ProductMetadata, refused
         with open_raster(tree.gdal(name)) as source:
             return plane_of(source, 1, band, radiometry, nodata=float(metadata.nodata), saturated=metadata.saturated)
     except KeyError:
-        refused.append(InputError(tree.where(name), "its metadata lists radiometric offsets, but none for it", "metadata"))
+        reason = "the product's metadata lists radiometric offsets, but none for this band"
+        refused.append(InputError(tree.where(name), reason, "metadata"))
     except InputError as error:
         refused.append(error)
     return None
@@ -216,7 +218,7 @@ def _plane(tree: _Tree, name: str, band: str, metadata: ProductMetadata, refused
 def _quality(
     tree: _Tree, names: Iterable[str], images: dict[str, str], planes: tuple[Plane, ...], refused: list[InputError]
 ) -> Iterable[QualityPlane]:
-    """The scene classification of L2A; the cloud classes of L1C since baseline 04.00 (before: vector masks, not read)."""
+    """Scene classification of L2A; cloud classes of L1C since baseline 04.00 (before: vector masks, not read)."""
     layers = [(images["SCL"], 1, SCL_USABLE)] if "SCL" in images else []
     masks = [name for name in names if _CLASSES.match(name.rsplit("/", 1)[1])]
     layers += [(name, index, CLASSI_USABLE) for name in masks[:1] for index in CLASSI_CLOUD_BANDS if not layers]

@@ -21,7 +21,10 @@ from onboard.sense.plane import Radiometry
 MAX_XML_BYTES = 16 << 20
 """The largest real document, a granule's metadata, has under 2 MiB."""
 
-QUANTIFICATION_TAGS = {"L1C": ("QUANTIFICATION_VALUE",), "L2A": ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE")}
+QUANTIFICATION_TAGS = {
+    "L1C": ("QUANTIFICATION_VALUE",),
+    "L2A": ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE"),
+}
 OFFSET_TAG = {"L1C": "RADIO_ADD_OFFSET", "L2A": "BOA_ADD_OFFSET"}
 
 
@@ -81,14 +84,16 @@ def parse_product(data: bytes, where: str, level: str, name: str) -> ProductMeta
     elements = parse_xml(data, where)
     try:
         quantification = [float(text) for tag in QUANTIFICATION_TAGS[level] for text in _texts(elements, tag)]
-        offsets = {S2_BANDS[int(item.attrib["band_id"])]: float(item.text or "") for item in elements.get(OFFSET_TAG[level], [])}
+        listed = elements.get(OFFSET_TAG[level], [])
+        offsets = {S2_BANDS[int(item.attrib["band_id"])]: float(item.text or "") for item in listed}
         special = _special_values(elements)
     except (ValueError, KeyError, IndexError) as error:
         raise InputError(where, f"radiometric metadata cannot be read: {error!r}", "metadata") from error
     if not quantification or not quantification[0] > 0:
         raise InputError(where, f"no {QUANTIFICATION_TAGS[level][0]}: reflectance cannot be told from DN", "metadata")
     uri = next(iter(_texts(elements, "PRODUCT_URI") + _texts(elements, "PRODUCT_URI_2A")), name)
-    times = [parse_time(text) for tag in ("PRODUCT_START_TIME", "DATATAKE_SENSING_START") for text in _texts(elements, tag)]
+    starts = _texts(elements, "PRODUCT_START_TIME") + _texts(elements, "DATATAKE_SENSING_START")
+    times = [parse_time(text) for text in starts]
     images = _texts(elements, "IMAGE_FILE") + _texts(elements, "IMAGE_ID") + _texts(elements, "IMAGE_FILE_2A")
     return ProductMetadata(
         level=level,

@@ -101,7 +101,7 @@ def _fire(spec: SimSpec, style: Style, overview: Land) -> Disaster:
         dy, dx = (land.rows - middle[0])[:, None].astype(np.float32), (land.cols - middle[1])[None, :].astype(np.float32)
         cos, sin = np.float32(math.cos(wind)), np.float32(math.sin(wind))
         far = np.sqrt(np.square(dy * cos + dx * sin) + np.float32(2.2) * np.square(dx * cos - dy * sin))
-        return far * (np.float32(1) + np.float32(0.38) * fractal(key, land.rows, land.cols, 55, 6, 0.6))
+        return far * (np.float32(1) + np.float32(0.24) * fractal(key, land.rows, land.cols, 55, 6, 0.6))
 
     radius = _quantile(reach(overview), fuel >= 0.7, share)
 
@@ -133,7 +133,7 @@ def _landslide(spec: SimSpec, style: Style, overview: Land) -> Disaster:
     key = key_of(spec.world, "landslide")
     steep = overview.terrain.steepness * _share(overview.cover, {FOREST: 1, SHRUB: 1, GRASS: 1, FIELD: 0.6, ROCK: 0.4})
     steep *= smoothstep(-1.0, 1.2, noise(key, overview.rows, overview.cols, 170)) + np.float32(0.05)
-    wanted = max(4, int(spec.size**2 / 768**2 * (38 + 40 * float(rng.random()))))
+    wanted = max(4, int(spec.size**2 / 768**2 * (60 + 50 * float(rng.random()))))
     order = np.argsort(steep, axis=None, kind="stable")[::-1][: 6 * wanted]
     starts = order[(rng.random(wanted) * order.size).astype(np.int64)]
     slides = []
@@ -141,7 +141,7 @@ def _landslide(spec: SimSpec, style: Style, overview: Land) -> Disaster:
         row, col = divmod(int(start), steep.shape[1])
         step = overview.rows[1] - overview.rows[0]
         at = (float(overview.rows[row] + step * (rng.random() - 0.5)), float(overview.cols[col] + step * (rng.random() - 0.5)))
-        slides.append(_run_out(spec, style, at, length=10 + 45 * float(rng.random()) ** 1.6, width=1.3 + 2.4 * float(rng.random())))
+        slides.append(_run_out(spec, style, at, length=14 + 56 * float(rng.random()) ** 1.6, width=1.8 + 3.2 * float(rng.random())))
     table = np.concatenate(slides)
 
     def lay(land: Land) -> Effect:

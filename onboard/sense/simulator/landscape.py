@@ -69,8 +69,8 @@ def make_terrain(world: int, style: Style, rows: F64, cols: F64) -> Terrain:
     y, x = rows[:, None].astype(np.float32), cols[None, :].astype(np.float32)
     main = _line_distance(world, "river", style, style.bearing, style.river_spacing_px, rows, cols, bend=70)
     side = _line_distance(world, "brook", style, style.bearing + 1.2, 0.55 * style.river_spacing_px, rows, cols, bend=45)
-    hills = fractal(key_of(world, "hills"), rows, cols, 260, 7, 0.5)
-    crests = np.float32(1.2) - np.abs(fractal(key_of(world, "crests"), rows, cols, 200, 6, 0.46)) * np.float32(1.3)
+    hills = fractal(key_of(world, "hills"), rows, cols, 230, 7, 0.5)
+    crests = np.float32(1.2) - np.abs(fractal(key_of(world, "crests"), rows, cols, 105, 6, 0.48)) * np.float32(1.25)
     rough = hills * np.float32(1 - 0.65 * style.ridges) + crests * np.float32(0.65 * style.ridges)
     valley = smoothstep(0.0, style.valley_px, main) * (np.float32(0.45) + np.float32(0.55) * smoothstep(0, 0.7 * style.valley_px, side))
     level = np.maximum(np.float32(0.55) + np.float32(0.45) * rough, np.float32(0.04))
@@ -126,15 +126,15 @@ def make_land(world: int, style: Style, rows: F64, cols: F64) -> Land:
     # Strips between parcels: grass, some with trees. Scrub and rough grass stand around woods and on poor ground.
     hedge = (edge < np.float32(0.55)) & (uniform(hash32(3, parcel)) < np.float32(0.6))
     poor = wood + np.float32(1.1) * pattern * np.float32(0.3)
-    _paint(cover, slot, GRASS, hedge | (poor > np.float32(-0.15)), hash32(5, parcel))
+    _paint(cover, slot, GRASS, hedge | (poor > np.float32(1.45 * style.farm - 1.6)), hash32(5, parcel))
     scrubby = poor + np.float32(0.5 * style.arid) + np.float32(0.25) * coarse
-    _paint(cover, slot, SHRUB, scrubby > np.float32(0.25), hash32(5, parcel))
+    _paint(cover, slot, SHRUB, scrubby > np.float32(0.85 * style.farm - 0.6), hash32(5, parcel))
 
     stand, _, _ = voronoi(key_of(world, "stand"), warp_y, warp_x, 30)
     trees = wood + np.float32(0.12) * coarse > np.float32(0.4)
     trees |= hedge & (uniform(hash32(7, parcel)) < np.float32(0.25)) & (fine > np.float32(-0.5))
     _paint(cover, slot, FOREST, trees, stand)
-    rocky = (steep > np.float32(0.75)) & (grain("rock", 9) + steep > np.float32(1.9))
+    rocky = steep + np.float32(0.28) * fractal(key_of(world, "rock"), rows, cols, 12, 4, 0.7) > np.float32(1.35)
     _paint(cover, slot, ROCK, rocky, stand)
     texture = np.float32(0.75) * fine + np.float32(0.5) * coarse + np.float32(0.3) * pattern
     mix = np.where(cover == FIELD, mix, texture)

@@ -105,6 +105,7 @@ class Style:
     ridges: float
     forest: float
     arid: float
+    farm: float
     towns: float
     river_px: float
     river_spacing_px: float
@@ -117,12 +118,17 @@ class Style:
     longitude: float
 
 
+def _span(*spans: tuple[float, float]) -> dict[str, tuple[float, float]]:
+    return dict(zip(("relief_m", "forest", "arid", "farm", "towns", "river_px"), spans, strict=True))
+
+
 _RANGES: dict[str, dict[str, tuple[float, float]]] = {
-    "flood": {"relief_m": (25, 90), "forest": (0.1, 0.3), "arid": (0, 0.4), "towns": (0.4, 0.7), "river_px": (4, 9)},
-    "fire": {"relief_m": (150, 450), "forest": (0.4, 0.7), "arid": (0.3, 1), "towns": (0.1, 0.3), "river_px": (1, 3)},
-    "landslide": {"relief_m": (700, 1100), "forest": (0.5, 0.75), "arid": (0, 0.5), "towns": (0.1, 0.3), "river_px": (2, 4)},
-    "storm": {"relief_m": (15, 90), "forest": (0.3, 0.55), "arid": (0, 0.3), "towns": (0.5, 0.9), "river_px": (2, 6)},
-    "none": {"relief_m": (20, 500), "forest": (0.1, 0.6), "arid": (0, 0.8), "towns": (0.2, 0.7), "river_px": (1, 7)},
+    #         relief_m         forest           arid           farm           towns           river_px
+    "flood": _span((25, 90), (0.10, 0.30), (0.0, 0.4), (0.8, 1.0), (0.4, 0.7), (4, 9)),
+    "fire": _span((150, 450), (0.45, 0.70), (0.3, 1.0), (0.0, 0.4), (0.1, 0.3), (1, 3)),
+    "landslide": _span((380, 620), (0.55, 0.80), (0.0, 0.4), (0.0, 0.3), (0.1, 0.3), (2, 4)),
+    "storm": _span((15, 90), (0.30, 0.55), (0.0, 0.3), (0.3, 0.8), (0.5, 0.9), (2, 6)),
+    "none": _span((20, 500), (0.10, 0.60), (0.0, 0.8), (0.2, 1.0), (0.2, 0.7), (1, 7)),
 }
 
 
@@ -139,10 +145,11 @@ def style_of(spec: SimSpec) -> Style:
         ridges=min(1.0, main["relief_m"] / 500),
         forest=main["forest"],
         arid=main["arid"],
+        farm=main["farm"],
         towns=main["towns"],
         river_px=main["river_px"],
         river_spacing_px=draw(650, 1000),
-        valley_px=draw(90, 200) if main["relief_m"] < 150 else draw(30, 70),
+        valley_px=draw(90, 200) if main["relief_m"] < 150 else draw(110, 220),
         rice=draw(0.0, 0.15) if spec.disaster in ("flood", "storm", "none") else 0.0,
         conifer=draw(0.15, 0.85),
         lakes=draw(0.0, 1.0),
@@ -166,7 +173,11 @@ class Look(NamedTuple):
 
 
 def looks_of(spec: SimSpec, style: Style) -> list[Look]:
-    """Sensing times in order, the last one the event's. Whole revisits apart, as only the clearest passes are kept."""
+    """Sensing times in order, the last one the event's.
+
+    Whole revisits apart; the gaps widen backwards (5 to 10 days before the event, then up to 25, 40, 55 ...), as of an
+    archive from which the clearest passes are kept, so that any history reaches over seasons.
+    """
     rng = generator(spec.world, "dates")
     first, last = {"fire": (170, 290), "none": (90, 300)}.get(spec.disaster, (110, 290))
     day = first + (last - first) * float(rng.random())
@@ -174,14 +185,11 @@ def looks_of(spec: SimSpec, style: Style) -> list[Look]:
     minutes = 10 * 60 + 32 - style.longitude * 4 + 18 * (float(rng.random()) - 0.5)  # mean local time 10:30
     time = datetime(year, 1, 1, tzinfo=UTC) + timedelta(days=int(day), seconds=int(60 * minutes))
     looks = []
-    for _ in range(spec.passes):
+    for back in range(spec.passes):
         looks.append(_look(time, style))
-        gap = REVISIT_DAYS * (1 + int(_GAP_REVISITS * float(rng.random()) ** 2))
+        gap = REVISIT_DAYS * (1 + int((2 + 3 * back) * float(rng.random())))
         time -= timedelta(days=gap, seconds=int(20 * (float(rng.random()) - 0.5)))
     return looks[::-1]
-
-
-_GAP_REVISITS = 14
 
 
 def _look(time: datetime, style: Style) -> Look:

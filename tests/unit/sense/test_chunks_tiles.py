@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onboard.sense.chunks import LARGEST_BLOCK_PX, plan_chunks, sample_chunks
+from onboard.sense.grid import CELL
+from onboard.sense.tiles import apply_tables, sub_cell_means, sub_cell_share, to_tiles, valid_pixels
+
+
+@given(
+    st.integers(1, 70), st.integers(1, 70), st.integers(1, 1200), st.integers(1, 2200), st.integers(1_000, 2_000_000)
+)
+def test_chunks_cover_every_cell_once_within_the_memory_bound(rows, cols, block_height, block_width, max_px):
+    seen = np.zeros((rows, cols), dtype=int)
+    for index, chunk in enumerate(plan_chunks(rows, cols, (block_height, block_width), max_px)):
+        assert chunk.index == index
+        seen[chunk.row : chunk.row + chunk.rows, chunk.col : chunk.col + chunk.cols] += 1
+        assert chunk.cells * CELL * CELL <= max(max_px, LARGEST_BLOCK_PX, CELL * CELL)
+    assert (seen == 1).all()
+
+
+@pytest.mark.parametrize(("block", "shape"), [((1, 10980), (1, 343)), ((512, 512), (16, 16)), ((1024, 1024), (32, 32))])
+def test_chunks_follow_the_files_own_blocks(block, shape):
+    first = plan_chunks(343, 343, block)[0]
+    assert (first.rows, first.cols) == shape
+
+
+def test_a_large_grid_is_sampled_and_a_small_one_read_whole():
+    chunks = plan_chunks(343, 343, (1, 10980))
+    sample = sample_chunks(chunks, 1 / 64, 4096)
+    assert 4 <= len(sample) <= len(chunks) / 50
+    few = plan_chunks(10, 10, (64, 64))
+    assert sample_chunks(few, 1 / 64, 4096) == few
+
+
+def test_tiles_and_means_agree_with_plain_slicing():
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (3, 64, 96), dtype=np.uint8)
+    tiles = to_tiles(x, np.empty((6, 3, CELL, CELL), dtype=np.uint8))
+    means = sub_cell_means(x)
+    for cell in range(6):
+        row, col = divmod(cell, 3)
+        expected = x[:, row * 32 : row * 32 + 32, col * 32 : col * 32 + 32]
+        assert (tiles[cell] == expected).all()
+        assert np.allclose(means[cell], expected.reshape(3, 4, 8, 4, 8).mean(axis=(2, 4)))
+
+
+def test_no_data_and_saturation_in_any_band_make_a_pixel_invalid():
+    dn = np.full((2, 32, 32), 100, dtype=np.uint16)
+    dn[0, 0, 0], dn[1, 3, 4] = 0, 65535
+    quality = np.ones((32, 32), dtype=bool)
+    quality[31, 31] = False
+    valid = valid_pixels(dn, quality)
+    assert (~valid).sum() == 3
+    assert not valid[0, 0]
+    assert not valid[3, 4]
+    assert sub_cell_share(valid)[0, 0, 0] == pytest.approx(62 / 64)
+
+
+def test_tables_are_applied_band_by_band():
+    dn = np.array([[[0, 1], [2, 65535]], [[3, 3], [3, 3]]], dtype=np.uint16)
+    tables = np.stack([np.arange(65536) % 251, np.arange(65536) % 7]).astype(np.uint8)
+    out = np.empty(dn.shape, dtype=np.uint8)
+    apply_tables(dn, tables, out)
+    assert out.tolist() == [[[0, 1], [2, 65535 % 251]], [[3, 3], [3, 3]]]

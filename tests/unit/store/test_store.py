@@ -1,0 +1,174 @@
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from onboard.change.record import FLAG_CLEAR, record_dtype, seal
+from onboard.errors import StoreError
+from onboard.sense.chunks import Chunk
+from onboard.sense.grid import Grid
+from onboard.store import MEMORY_FILE, STATE_FILE, Store
+from onboard.store.rows import ChunkRow, NewProduct
+
+GRID = Grid("", (10.0, 0.0, 0.0, 0.0, -10.0, 0.0), 320, 256)
+DTYPE = record_dtype(16, 4)
+T0 = datetime(2023, 1, 1, tzinfo=UTC)
+
+
+def records(count: int, seed: int = 0) -> np.ndarray:
+    out = np.zeros(count, dtype=DTYPE)
+    out["latent"] = np.random.default_rng(seed).integers(0, 256, out["latent"].shape)
+    out["flags"] = FLAG_CLEAR
+    seal(out)
+    return out
+
+
+def begin(store: Store, product: str = "p", settings: str = "s"):
+    grid_id = store.state.add_grid(GRID) if not store.state.grids() else store.state.grids()[0][0]
+    return store.state.begin(grid_id, T0, product, "a", settings, (8, 10), [], {"bands": []})
+
+
+def chunk_row(index: int = 0) -> ChunkRow:
+    chunk = Chunk(index, index * 2, 0, 2, 10)
+    score = np.random.default_rng(index).random((2, 10), dtype=np.float32)
+    return ChunkRow(chunk, np.full((2, 10), 3, np.uint8), score, None)
+
+
+def test_grids_come_back_equal(tmp_path):
+    with Store(tmp_path) as store:
+        identity = store.state.add_grid(GRID)
+    with Store(tmp_path) as store:
+        assert store.state.grids() == [(identity, GRID)]
+
+
+def test_records_written_in_strips_are_read_by_any_chunk(tmp_path):
+    everything = records(80)
+    with Store(tmp_path) as store:
+        memory = store.memory
+        identity = memory.enter(GRID, T0, "p", "a", DTYPE)
+        grid = everything.reshape(8, 10)
+        memory.write(identity, [(Chunk(0, 0, 0, 8, 4), grid[:, :4].reshape(-1).copy())])
+        memory.write(identity, [(Chunk(1, 0, 4, 8, 6), grid[:, 4:].reshape(-1).copy())])
+        found, bad = memory.read(identity, Chunk(0, 2, 3, 3, 5), DTYPE)
+        assert bad == 0
+        assert (found == grid[2:5, 3:8].reshape(-1)).all()
+
+
+def test_the_past_is_strictly_earlier_newest_first_and_of_the_same_model(tmp_path):
+    with Store(tmp_path) as store:
+        for day, artefact in ((0, "a"), (1, "a"), (2, "b"), (3, "a")):
+            store.memory.enter(GRID, T0 + timedelta(days=day), "p", artefact, DTYPE)
+        past = store.memory.past(GRID, T0 + timedelta(days=3), "a", DTYPE, 10)
+        assert [one.sensing_time.day for one in past] == [2, 1]
+        assert store.memory.past(GRID, T0 + timedelta(days=9), "a", record_dtype(16, 5), 10) == []
+
+
+def test_a_flipped_bit_in_the_memory_is_counted_and_reads_as_absent(tmp_path):
+    with Store(tmp_path) as store:
+        identity = store.memory.enter(GRID, T0, "p", "a", DTYPE)
+        store.memory.write(identity, [(Chunk(0, 0, 0, 1, 10), records(10))])
+    db = sqlite3.connect(tmp_path / MEMORY_FILE)
+    blob = bytearray(db.execute("SELECT records FROM strip").fetchone()[0])
+    blob[3 * DTYPE.itemsize + 5] ^= 4
+    db.execute("UPDATE strip SET records=?", (bytes(blob),))
+    db.commit()
+    db.close()
+    with Store(tmp_path) as store:
+        found, bad = store.memory.read(identity, Chunk(0, 0, 0, 1, 10), DTYPE)
+    assert bad == 1
+    assert found["flags"].tolist() == [1, 1, 1, 0, 1, 1, 1, 1, 1, 1]
+
+
+def test_forget_keeps_the_newest_passes(tmp_path):
+    with Store(tmp_path) as store:
+        for day in range(5):
+            identity = store.memory.enter(GRID, T0 + timedelta(days=day), "p", "a", DTYPE)
+            store.memory.write(identity, [(Chunk(0, 0, 0, 1, 10), records(10))])
+        assert store.memory.forget(GRID, "a", 2) == 3
+        past = store.memory.past(GRID, T0 + timedelta(days=9), "a", DTYPE, 10)
+        assert [one.sensing_time.day for one in past] == [5, 4]
+
+
+def test_committed_chunks_come_back_to_the_byte(tmp_path):
+    with Store(tmp_path) as store:
+        row = begin(store)
+        store.state.commit(row.id, [chunk_row(0), chunk_row(1)], [], {"truncated": 2}, 0)
+        store.state.commit(row.id, [chunk_row(2)], [], {"truncated": 1}, 0)
+    with Store(tmp_path) as store:
+        assert store.state.done_chunks(row.id) == {0, 1, 2}
+        found = list(store.state.chunks(row.id))
+        assert found[1].score.tobytes() == chunk_row(1).score.tobytes()
+        assert store.state.counters([row.id]) == {"truncated": 3}
+
+
+def test_beginning_anew_drops_everything_of_the_unfinished_one(tmp_path):
+    with Store(tmp_path) as store:
+        row = begin(store)
+        store.state.commit(row.id, [chunk_row()], [NewProduct(0, 0, 1.0, 1.0, b"x" * 10)], {"k": 1}, 100)
+        again = begin(store, settings="other")
+        assert store.state.done_chunks(again.id) == set()
+        assert store.queue.items() == []
+        assert store.state.counters([row.id, again.id]) == {}
+
+
+def test_the_queue_is_the_best_value_per_byte_under_its_budget(tmp_path):
+    rng = np.random.default_rng(5)
+    products = [NewProduct(i, 0, v, v, bytes(n)) for i, (v, n) in enumerate(zip(rng.random(60), rng.integers(5, 40, 60), strict=True))]
+    with Store(tmp_path) as store:
+        row = begin(store)
+        for start in range(0, 60, 7):
+            store.state.commit(row.id, [], products[start : start + 7], {}, 300)
+        items = store.queue.items()
+        assert sum(item.size for item in items) <= 300
+        densities = [item.value / item.size for item in items]
+        assert densities == sorted(densities, reverse=True)
+        # what stayed is worth nearly as much as what a planner who knew all of them beforehand would have kept
+        offline, used = 0.0, 0
+        for product in sorted(products, key=lambda p: -p.value / len(p.payload)):
+            if used + len(product.payload) <= 300:
+                offline, used = offline + product.value, used + len(product.payload)
+        assert sum(item.value for item in items) >= 0.9 * offline
+        assert store.queue.floor(300)[0] == pytest.approx(min(densities))
+
+
+def test_payloads_are_checked_when_read(tmp_path):
+    with Store(tmp_path) as store:
+        row = begin(store)
+        store.state.commit(row.id, [], [NewProduct(0, 0, 1.0, 1.0, b"payload")], {}, 100)
+        item = store.queue.items()[0]
+        assert store.queue.payload(item.id) == b"payload"
+    db = sqlite3.connect(tmp_path / STATE_FILE)
+    db.execute("UPDATE queue SET payload=?", (b"paylobd",))
+    db.commit()
+    db.close()
+    with Store(tmp_path) as store:
+        assert store.queue.payload(item.id) is None
+
+
+@pytest.mark.parametrize("name", [STATE_FILE, MEMORY_FILE])
+def test_a_store_of_another_version_is_refused_and_left_alone(tmp_path, name):
+    Store(tmp_path).close()
+    db = sqlite3.connect(tmp_path / name)
+    db.execute("PRAGMA user_version=99")
+    db.close()
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(StoreError, match="version 99"):
+        Store(tmp_path)
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_a_lost_memory_begins_anew_and_a_damaged_state_is_an_error(tmp_path):
+    Store(tmp_path).close()
+    (tmp_path / MEMORY_FILE).write_bytes(b"not a database" * 1000)
+    with Store(tmp_path) as store:
+        assert store.memory.reset is not None
+    (tmp_path / STATE_FILE).write_bytes(b"not a database" * 1000)
+    with pytest.raises(StoreError, match="damaged"):
+        Store(tmp_path)
+
+
+def test_two_runs_cannot_hold_one_store(tmp_path):
+    with Store(tmp_path), pytest.raises(StoreError, match="in use"):
+        Store(tmp_path)
+    Store(tmp_path).close()
