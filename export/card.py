@@ -37,7 +37,7 @@ def command(trained: TrainedEncoder, data: str = "DATA...") -> str:
         f"--epoch-steps {recipe.epoch_steps} --batch {recipe.batch} --lr {recipe.learning_rate:g}",
         f"--kl-weight {recipe.kl_weight:g}",
         f"--jitter-gain {recipe.jitter.gain:g} --jitter-offset {recipe.jitter.offset:g}",
-        f"--floor {rule.floor:g} --limit {rule.limit:g} --seed {recipe.seed}",
+        f"--shift {rule.shift!r} --limit {rule.limit!r} --seed {recipe.seed}",
         " ".join(f"--hold-out {place}" for place in recipe.hold_out),
     ]
     return " \\\n  ".join(part for part in parts if part)

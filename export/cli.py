@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +16,7 @@ from onboard.errors import OnboardError
 app = typer.Typer(add_completion=False)
 
 
-@app.command()
+@app.command(epilog="Exit codes: 0 packed, 1 not exportable, 2 wrong options, 3 imagery cannot be used.")
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Of `ground train encoder`.", exists=True, dir_okay=False)],
     data: Annotated[list[Path], typer.Option(help="Folders of real imagery for calibration and parity; repeat.")],
@@ -31,7 +30,6 @@ def export(
     seed: Annotated[int, typer.Option(help="Which tiles are drawn.")] = 0,
 ) -> None:
     """Export CHECKPOINT to ONNX fp32 and INT8, measure parity, pack a bundle; its parity.json goes to stdout."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import: it writes a device id otherwise
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
     log = logging.getLogger("onboard-export")
     rule, figures = _json(score, "--score"), _json(detection, "--detection") if detection else None

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 DEFAULT_HISTORY = 3
-SCORE_RULES = ("cosine", "euclidean")
+SCORE_RULES = ("surprise", "cosine", "euclidean")
 DEFAULT_CHUNK_PX = 360_000
 """About 7 MB of 10-band uint16: a strip of a whole granule (32 x 10,980), or 600 x 600 px."""
 
@@ -19,7 +19,7 @@ class DetectConfig:
     Attributes:
         runtime, precision: which artefact of the bundle runs.
         history: k clear past looks that count in the score.
-        lookback: passes searched for k clear looks at a cell.
+        lookback: passes searched for k clear looks at a cell; what is usual is learnt for each of them.
         keep_passes: passes of a place that stay in the memory.
         min_valid: smallest share of valid pixels (0..1) of a cell that is looked at.
         budget_bytes: size of the downlink queue.
@@ -37,7 +37,7 @@ class DetectConfig:
     precision: str = "int8"
     score: str | None = None
     history: int = DEFAULT_HISTORY
-    lookback: int = 12
+    lookback: int = 6
     keep_passes: int = 16
     min_valid: float = 0.5
     budget_bytes: int = 10_000_000

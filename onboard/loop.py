@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onboard.change.look import Looker
-from onboard.change.record import FLAG_CLEAR, Records, record_dtype
-from onboard.change.score import Scorer
+from onboard.change.pair import Comparison
+from onboard.change.prescan import Frozen, PreScan, cells_of, statistics_from_list, statistics_to_list
+from onboard.change.record import Records, is_clear, record_dtype
+from onboard.change.registration import Displacement
+from onboard.change.rule import ScoreRule
+from onboard.change.score import score_cells
 from onboard.clock import Stages
 from onboard.config import DetectConfig
 from onboard.downlink.choose import choose
@@ -24,12 +28,14 @@ from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
 from onboard.report.outcome import CellStatus
 from onboard.sense.acquisition import Acquisition, Mask, Reader
+from onboard.sense.aligned import Pixels, read_chunk
 from onboard.sense.chunks import Chunk, plan_chunks, sample_chunks
 from onboard.sense.grid import CELL, Grid
 from onboard.sense.normalise import BandStatistics
 from onboard.sense.prescan import band_histograms, scene_statistics
 from onboard.sense.stream import Stream
 from onboard.store import Store
+from onboard.store.memory import PastPass
 from onboard.store.rows import AcquisitionRow, ChunkRow, NewProduct
 
 Progress = Callable[[Acquisition, int, int], None]
@@ -38,7 +44,7 @@ Progress = Callable[[Acquisition, int, int], None]
 
 @dataclass
 class Run:
-    """What one call of `detect` did. `refused` holds whole acquisitions; faults inside one are in the store's counters."""
+    """What one call of `detect` did. Faults are listed in `refused` and counted in the store."""
 
     looked_at: list[int] = field(default_factory=list)
     grids: dict[int, Grid] = field(default_factory=dict)
@@ -51,13 +57,24 @@ class Run:
 
 @dataclass(frozen=True)
 class _Part:
-    """One chunk as it comes from the reader; `dn` is overwritten when the chunk after next is read."""
+    """One chunk as it comes from the reader; its pixels are overwritten when the chunk after next is read."""
 
     chunk: Chunk
-    dn: NDArray[np.uint16]
-    quality: Mask | None
+    pixels: Pixels | None
     truth: Mask | None
     fault: InputError | None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """One acquisition being looked at, and everything that is frozen about it."""
+
+    acquisition: Acquisition
+    reader: Reader
+    row: AcquisitionRow
+    frozen: Frozen
+    memory_id: int
+    past: list[tuple[int, Comparison | None]]
 
 
 class Detector:
@@ -85,9 +102,9 @@ class Detector:
         self.config, self.bundle, self.encoder, self.store = config, bundle, encoder, store
         self.stages, self.progress, self.stop = stages, progress, stop
         self.artefact = encoder.artefact.sha256
-        self.dtype = record_dtype(bundle.latent, len(bundle.bands))
-        rule = {"rule": config.score} if config.score else bundle.score
-        self.scorer = Scorer(rule, encoder.artefact.output, config.history)
+        self.dtype = record_dtype(bundle.latent, bundle.bands)
+        rule = ScoreRule.from_dict(bundle.score)
+        self.rule = replace(rule, rule=config.score) if config.score else rule
 
     def detect(self, streams: Sequence[Stream]) -> Run:
         """Look at every acquisition that is not finished yet. A refused one is recorded; the others go on."""
@@ -142,110 +159,136 @@ class Detector:
         rows = min(grid.height, acquisition.grid.height) // CELL
         cols = min(grid.width, acquisition.grid.width) // CELL
         chunks = plan_chunks(rows, cols, acquisition.block_shape, config.chunk_px)
-        largest = max(chunk.cells for chunk in chunks)
         past = store.memory.past(grid, acquisition.sensing_time, self.artefact, self.dtype, config.lookback)
         with acquisition.open(self.bundle.bands) as reader:
             if row is None or row.settings != config.fingerprint() or (row.rows, row.cols) != (rows, cols):
-                statistics = self._prescan(acquisition, reader, chunks, largest)
+                frozen = self._prescan(acquisition, reader, chunks, past)
                 row = store.state.begin(
                     grid_id, acquisition.sensing_time, acquisition.product_id, self.artefact, config.fingerprint(),
-                    (rows, cols), [one.sensing_time for one in past[: config.history]],
-                    {"bands": [[s.median, s.spread, s.count] for s in statistics]},
+                    (rows, cols), [one.sensing_time for one in past[: config.history]], frozen.to_dict(),
                 )  # fmt: skip
+            frozen = Frozen.from_dict(row.statistics)  # also when just made: what is scored with is what was stored
             run.looked_at.append(row.id)
             run.sources[row.id] = acquisition
-            infos = [acquisition.band(name) for name in self.bundle.bands]
-            frozen = [BandStatistics(*item) for item in row.statistics["bands"]]
-            looker = Looker(self.bundle, self.encoder, infos, frozen, largest, config.min_valid, self.stages)
             memory_id = store.memory.enter(
-                grid, acquisition.sensing_time, acquisition.product_id, self.artefact, self.dtype
-            )
-            whole = self._chunks(acquisition, reader, chunks, row, looker, memory_id, [one.id for one in past], run)
+                grid, acquisition.sensing_time, acquisition.product_id, self.artefact, self.dtype,
+                statistics_to_list(frozen.bands),
+            )  # fmt: skip
+            place = _Place(acquisition, reader, row, frozen, memory_id, self._comparisons(frozen, past))
+            whole = self._chunks(place, chunks, run)
         if whole:
             store.state.commit(row.id, [], [], self._oddities(acquisition, rows, cols), config.budget_bytes)
             store.state.finish(row.id)
             store.memory.forget(grid, self.artefact, config.keep_passes)
 
-    def _prescan(
-        self, acquisition: Acquisition, reader: Reader, chunks: list[Chunk], largest: int
-    ) -> list[BandStatistics]:
+    def _looker(
+        self, acquisition: Acquisition, statistics: Sequence[BandStatistics], chunks: Sequence[Chunk]
+    ) -> Looker:
+        infos = [acquisition.band(name) for name in self.bundle.bands]
+        largest = max(chunk.cells for chunk in chunks)
+        return Looker(self.bundle, self.encoder, infos, statistics, largest, self.config.min_valid, self.stages)
+
+    def _prescan(self, acquisition: Acquisition, reader: Reader, chunks: list[Chunk], past: list[PastPass]) -> Frozen:
+        """Everything that is frozen before the first chunk."""
         config, bands = self.config, self.bundle.bands
+        largest = max(chunk.cells for chunk in chunks)
         buffer = np.empty(len(bands) * largest * CELL * CELL, dtype=np.uint16)
         sample = sample_chunks(chunks, config.prescan_share, config.prescan_all_cells)
         with self.stages.time("prescan"):
             histograms = band_histograms(reader, sample, len(bands), buffer)
             if not histograms.any() and len(sample) < len(chunks):
                 histograms = band_histograms(reader, chunks, len(bands), buffer)
-        if not histograms.any():
-            raise InputError(acquisition.where, "no valid pixel in it (all no-data or unreadable)", "no-data")
-        return scene_statistics(histograms, [acquisition.band(b) for b in bands], self.bundle.normalise)
+            if not histograms.any():
+                raise InputError(acquisition.where, "no valid pixel in it (all no-data or unreadable)", "no-data")
+            statistics = tuple(
+                scene_statistics(histograms, [acquisition.band(b) for b in bands], self.bundle.normalise)
+            )
+            if self.rule.rule != "surprise" or not past:
+                return Frozen(statistics, Displacement.none(), {})
+            looker = self._looker(acquisition, statistics, chunks)
+            scan = PreScan(reader, acquisition.grid, bands, sample, looker, self.store.memory, buffer)
+            displacement = scan.displacement(past[0])
+            pairs = scan.pairs(past, displacement, statistics, self.rule, self.encoder.artefact.output)
+            return Frozen(statistics, displacement, pairs)
 
-    def _chunks(
-        self,
-        acquisition: Acquisition,
-        reader: Reader,
-        chunks: list[Chunk],
-        row: AcquisitionRow,
-        looker: Looker,
-        memory_id: int,
-        past: list[int],
-        run: Run,
-    ) -> bool:
+    def _comparisons(self, frozen: Frozen, past: list[PastPass]) -> list[tuple[int, Comparison | None]]:
+        """(memory id, comparison) of the past passes that take part, newest first."""
+        if self.rule.rule != "surprise":
+            return [(one.id, None) for one in past]
+        return [
+            (
+                one.id,
+                Comparison(
+                    frozen.pairs[one.key],
+                    self.rule,
+                    self.bundle.bands,
+                    frozen.bands,
+                    statistics_from_list(one.statistics),
+                ),
+            )
+            for one in past
+            if one.key in frozen.pairs
+        ]
+
+    def _chunks(self, place: _Place, chunks: list[Chunk], run: Run) -> bool:
         """Look, compare, choose, commit; False when stopped before the end."""
+        row = place.row
         done = self.store.state.done_chunks(row.id)
         todo = [chunk for chunk in chunks if chunk.index not in done]
-        finished = sum(chunk.cells for chunk in chunks) - sum(chunk.cells for chunk in todo)
+        total = row.rows * row.cols
+        finished = total - sum(chunk.cells for chunk in todo)
+        looker = self._looker(place.acquisition, place.frozen.bands, chunks)
         group: list[tuple[ChunkRow, Records | None]] = []
         products: list[NewProduct] = []
         counters: dict[str, int] = {}
-        total = row.rows * row.cols
-        for part in self._read_ahead(reader, todo):
-            chunk, fault = part.chunk, part.fault
-            if fault is not None:
-                counters[fault.kind] = counters.get(fault.kind, 0) + 1
+        for part in self._read_ahead(place, todo):
+            chunk = part.chunk
+            if part.pixels is None:
+                assert part.fault is not None
+                counters[part.fault.kind] = counters.get(part.fault.kind, 0) + 1
                 counters["cells_not_read"] = counters.get("cells_not_read", 0) + chunk.cells
-                run.refused.append(fault)
+                run.refused.append(part.fault)
                 group.append((_not_looked_at(chunk), None))
             else:
-                look = looker.look(part.dn, part.quality)
-                score, status = self._compare(look.records, chunk, past, counters)
+                look = looker.look(part.pixels.dn, part.pixels.quality)
+                score, status = self._compare(look.records, chunk, place.past, counters)
                 truth = None if part.truth is None else _truth_share(part.truth, chunk, look.valid)
                 group.append((_chunk_row(chunk, status, score, truth), look.records))
                 with self.stages.time("code"):
                     products += choose(
-                        self.store.queue, self.config.budget_bytes, acquisition, run.grids[row.grid_id], self.bundle.bands,
-                        self.artefact, chunk, score, part.dn, products,
+                        self.store.queue, self.config.budget_bytes, place.acquisition, run.grids[row.grid_id],
+                        self.bundle.bands, self.artefact, chunk, score, part.pixels.original, products,
                     )  # fmt: skip
             finished += chunk.cells
             run.tiles += chunk.cells
-            if sum(item[0].chunk.cells for item in group) >= self.config.group_cells:
-                self._commit(row.id, memory_id, group, products, counters)
-            self.progress(acquisition, finished, total)
-            if self.stop():
-                self._commit(row.id, memory_id, group, products, counters)
-                run.interrupted = finished < total
-                return finished == total
-        self._commit(row.id, memory_id, group, products, counters)
+            stopping = self.stop()
+            if stopping or sum(item[0].chunk.cells for item in group) >= self.config.group_cells:
+                self._commit(row.id, place.memory_id, group, products, counters)
+            self.progress(place.acquisition, finished, total)
+            if stopping and finished < total:
+                run.interrupted = True
+                return False
+        self._commit(row.id, place.memory_id, group, products, counters)
         return True
 
     def _compare(
-        self, now: Records, chunk: Chunk, past: list[int], counters: dict[str, int]
+        self, now: Records, chunk: Chunk, past: list[tuple[int, Comparison | None]], counters: dict[str, int]
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Score against past passes, newest first, until every clear cell has its k looks."""
-        clear = (now["flags"] & FLAG_CLEAR) != 0
+        clear = is_clear(now)
         seen = np.zeros(len(now), dtype=np.int64)
-        looks: list[Records] = []
+        looks: list[tuple[Records, Comparison | None]] = []
         with self.stages.time("recall"):
-            for identity in past:
+            for identity, comparison in past:
                 records, bad = self.store.memory.read(identity, chunk, self.dtype)
                 if bad:
                     counters["memory_crc"] = counters.get("memory_crc", 0) + bad
-                looks.append(records)
-                seen += (records["flags"] & FLAG_CLEAR) != 0
+                looks.append((records, comparison))
+                seen += is_clear(records)
                 if (seen[clear] >= self.config.history).all():
                     break
         with self.stages.time("score"):
-            score = self.scorer.score(now, looks)
+            score = score_cells(now, looks, self.rule.rule, self.encoder.artefact.output, self.config.history)
         status = np.full(len(now), CellStatus.SCORED, dtype=np.uint8)
         status[np.isnan(score)] = CellStatus.FIRST_LOOK
         status[~clear] = CellStatus.UNKNOWN
@@ -273,21 +316,20 @@ class Detector:
         products.clear()
         counters.clear()
 
-    def _read_ahead(self, reader: Reader, chunks: list[Chunk]) -> Iterator[_Part]:
+    def _read_ahead(self, place: _Place, chunks: list[Chunk]) -> Iterator[_Part]:
         """Every chunk's pixels, or the fault that hit it; one chunk ahead, in two buffers."""
-        bands = len(self.bundle.bands)
+        bands, reader = len(self.bundle.bands), place.reader
         largest = max((chunk.cells for chunk in chunks), default=0) * CELL * CELL * bands
         buffers = [np.empty(largest, dtype=np.uint16) for _ in range(min(2, len(chunks)))]
 
         def read(index: int) -> _Part:
             chunk = chunks[index]
-            window = chunk.window
-            shape = (bands, window.height, window.width)
-            dn = buffers[index % 2][: bands * window.height * window.width].reshape(shape)
+            moves = place.frozen.displacement.of_cells(*cells_of(chunk))
             try:
-                return _Part(chunk, dn, reader.read(window, dn), reader.truth(window), None)
+                pixels = read_chunk(reader, chunk, place.acquisition.grid, bands, moves, buffers[index % 2])
+                return _Part(chunk, pixels, reader.truth(chunk.window), None)
             except InputError as error:
-                return _Part(chunk, dn, None, None, error)
+                return _Part(chunk, None, None, error)
 
         if not chunks:
             return

@@ -27,7 +27,9 @@ def _group() -> None:
 
 @app.command()
 def change(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="folder of labelled pairs (two passes and change.tif or mask.tif each)")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="labelled pairs: two passes and change.tif or mask.tif each")
+    ],
     bundle: Annotated[str, typer.Option(help="model bundle: a name that ships or a folder")] = "s2-10",
     runtime: Annotated[str, typer.Option(help="runtime of the model")] = "onnx",
     precision: Annotated[str, typer.Option(help="int8 or fp32")] = "int8",
@@ -57,8 +59,10 @@ def _table(result) -> None:  # type: ignore[no-untyped-def]
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{result.bundle} ({result.runtime}), x 100; mean over {len(result.scenes_counted)} scenes with >= 10 positive tiles")
-    for column in ("method", "tile AP", "95 % interval", "all scenes", "pooled", "pixel AUPRC", "recall 1 %", "5 %", "10 %", "25 % of bytes"):
+    counted = f"mean over {len(result.scenes_counted)} scenes with >= 10 positive tiles"
+    table = Table(title=f"{result.bundle} ({result.runtime}), x 100; {counted}")
+    columns = ("method", "tile AP", "95 % interval", "all scenes", "pooled", "pixel AUPRC")
+    for column in (*columns, "recall 1 %", "5 %", "10 %", "25 % of bytes"):
         table.add_column(column, justify="left" if column == "method" else "right")
     for name, m in result.metrics.items():
         cells = [_pct(m["tile_ap"]), f"{_pct(m['tile_ap_low'])}..{_pct(m['tile_ap_high'])}"]
@@ -69,7 +73,8 @@ def _table(result) -> None:  # type: ignore[no-untyped-def]
     for column in ("scene", "tiles", "positive", *(LABELS.get(n, n) for n in result.metrics)):
         scenes.add_column(column, justify="left" if column == "scene" else "right")
     for name, item in result.scenes.items():
-        scenes.add_row(name, str(item["tiles"]), str(item["positive"]), *(_pct(item[m]["tile_ap"]) for m in result.metrics))
+        values = (_pct(item[method]["tile_ap"]) for method in result.metrics)
+        scenes.add_row(name, str(item["tiles"]), str(item["positive"]), *values)
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     console.print(scenes)

@@ -37,7 +37,7 @@ def parse_bands(text: str) -> tuple[str, tuple[str, ...]]:
     return "-".join(map(str, bands)).lower(), tuple(map(str, bands))
 
 
-@app.command()
+@app.command(epilog="Exit codes: 0 trained, 2 wrong options, 3 a folder or file cannot be used.")
 def encoder(
     data: Annotated[list[Path], typer.Argument(help="Folders searched for GeoTIFFs; one folder = one place.")],
     out: Annotated[Path, typer.Option(help="Folder for encoder.ckpt, metrics.csv and checkpoints.")],
@@ -52,7 +52,7 @@ def encoder(
     kl_weight: Annotated[float, typer.Option(help="Weight of the KL divergence, nats per tile.")] = 1e-3,
     jitter_gain: Annotated[float, typer.Option(help="Radiometric jitter: standard deviation of the gain.")] = 0.05,
     jitter_offset: Annotated[float, typer.Option(help="... and of the offset, in scene standard deviations.")] = 0.10,
-    floor: Annotated[float, typer.Option(help="Normalisation: smallest reflectance.")] = DEFAULT.floor,
+    shift: Annotated[float, typer.Option(help="Normalisation: reflectance added before the log.")] = DEFAULT.shift,
     limit: Annotated[float, typer.Option(help="Normalisation: clip, in scene standard deviations.")] = DEFAULT.limit,
     hold_out: Annotated[list[str] | None, typer.Option(help="A place (folder) kept for validation; repeat.")] = None,
     hold_out_fraction: Annotated[float, typer.Option(help="Share of places held out when none is named.")] = 0.1,
@@ -81,7 +81,7 @@ def encoder(
     try:
         folders = pairs.find_folders(data)
         model = RavaenConfig(len(names), size, latent, activation)
-        rule = NormaliseRule(floor=floor, limit=limit)
+        rule = NormaliseRule(shift=shift, limit=limit)
         scenes, left_out = pairs.load_scenes(folders, names, rule)
         training, held_out = pairs.hold_out(scenes, hold_out or (), hold_out_fraction)
     except OnboardError as error:

@@ -39,8 +39,9 @@ def _read(acquisition: Acquisition, bands: Sequence[str]) -> F32:
     with acquisition.open(tuple(bands)) as reader:
         reader.read(Window(0, 0, grid.height, grid.width), dn)
     infos = [acquisition.band(name) for name in bands]
-    planes = [(plane + np.float32(i.offset)) * np.float32(1e4 / i.quantification) for plane, i in zip(dn, infos, strict=True)]
-    x = np.maximum(np.stack(planes), 0.0).astype(np.float32)
+    offset = np.array([info.offset for info in infos], dtype=np.float32)[:, None, None]
+    scale = np.array([1e4 / info.quantification for info in infos], dtype=np.float32)[:, None, None]
+    x = np.maximum((dn + offset) * scale, 0.0).astype(np.float32)
     if not all(_replicated(plane) for plane in dn):  # 10 m imagery: its 20 m bands arrive replicated
         for index, name in enumerate(bands):
             if NATIVE_RESOLUTION_M[name] == 20 and _replicated(dn[index]):
@@ -94,8 +95,12 @@ def pixel_l2(before: F32, after: F32, bands: Sequence[str], shape: tuple[int, in
 
 def cva(before: F32, after: F32, bands: Sequence[str], shape: tuple[int, int]) -> NDArray[np.float64]:
     """Change-vector magnitude: bands z-scored per date over the scene, norm of the difference, mean over the tile."""
-    a, b = ((x - x.mean((1, 2), keepdims=True)) / np.maximum(x.std((1, 2), keepdims=True), 1e-6) for x in (before, after))
-    return np.asarray(_tiles(np.sqrt(((a - b) ** 2).sum(0))[None], shape).mean(-1), dtype=np.float64)
+
+    def standard(x: F32) -> F32:
+        return (x - x.mean((1, 2), keepdims=True)) / np.maximum(x.std((1, 2), keepdims=True), 1e-6)
+
+    magnitude = np.sqrt(((standard(before) - standard(after)) ** 2).sum(0))
+    return np.asarray(_tiles(magnitude[None], shape).mean(-1), dtype=np.float64)
 
 
 def dnbr(before: F32, after: F32, bands: Sequence[str], shape: tuple[int, int]) -> NDArray[np.float64]:

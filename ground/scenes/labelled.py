@@ -66,7 +66,8 @@ def find_scenes(folder: Path, bands: Sequence[str]) -> list[LabelledScene]:
     candidates = [folder, *sorted(item for item in folder.iterdir() if item.is_dir())]
     scenes = [_load(item, bands) for item in candidates if any((item / name).is_file() for name in LABEL_FILES)]
     if not scenes:
-        raise InputError(str(folder), f"no labelled pair in it (two passes and one of {', '.join(LABEL_FILES)})", "missing")
+        reason = f"no labelled pair in it (two passes and one of {', '.join(LABEL_FILES)})"
+        raise InputError(str(folder), reason, "missing")
     return scenes
 
 

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from onboard.change.record import FLAG_CLEAR, Records, pack_valid, record_dtype, seal
+from onboard.change.pair import INPUT_STEP, INPUT_ZERO
+from onboard.change.record import (
+    COARSE_PX,
+    FINE_PX,
+    FLAG_CLEAR,
+    Records,
+    coarse_bands,
+    fine_bands,
+    pack_valid,
+    record_dtype,
+    seal,
+)
 from onboard.clock import Stages
+from onboard.errors import BundleError
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
 from onboard.sense.acquisition import U16, BandInfo, Mask
 from onboard.sense.grid import CELL
 from onboard.sense.normalise import BandStatistics, input_table, quantised_table
-from onboard.sense.tiles import apply_tables, sub_cell_means, sub_cell_share, to_tiles, valid_pixels
+from onboard.sense.tiles import U8, apply_tables, sub_cell_means, sub_cell_share, to_tiles, valid_pixels
 
 SUB_CELL_VALID = 0.5
 """A sub-cell with less than this share of valid pixels takes no part in comparisons."""
@@ -55,49 +66,76 @@ class Looker:
         min_valid: float,
         stages: Stages,
     ) -> None:
+        source = encoder.artefact.input
+        if encoder.input_dtype == np.uint8 and (source.zero_point, round(source.scale / INPUT_STEP, 4)) != (
+            INPUT_ZERO,
+            1,
+        ):
+            raise BundleError(
+                f"bundle {bundle.name}: {encoder.artefact.key} takes its input on scale {source.scale:g}, zero point "
+                f"{source.zero_point}; this software prepares 1/24, {INPUT_ZERO}"
+            )
         self._encoder = encoder
         self._stages = stages
         self._min_valid = min_valid
-        self.dtype = record_dtype(bundle.latent, len(bundle.bands))
-        source = encoder.artefact.input
-        tables = [input_table(i, s, bundle.normalise) for i, s in zip(infos, statistics, strict=True)]
-        if encoder.input_dtype == np.uint8:
-            self._tables = np.stack([quantised_table(t, source.scale, source.zero_point) for t in tables])
-            self._middle: Any = np.uint8(source.zero_point)
-            self._mean_scale, self._mean_zero = 1.0, 0.0
-        else:
-            # a float input has no uint8 scale of its own: sub-cell means take one that spans +-limit
-            self._tables = np.stack(tables)
-            self._middle = np.float32(0.0)
-            self._mean_scale, self._mean_zero = 127.0 / bundle.normalise.limit, 128.0
+        self.dtype = record_dtype(bundle.latent, bundle.bands)
+        self._tables = np.stack(
+            [
+                quantised_table(input_table(i, s, bundle.normalise), INPUT_STEP, INPUT_ZERO)
+                for i, s in zip(infos, statistics, strict=True)
+            ]
+        )
+        self._fine, self._coarse = fine_bands(bundle.bands), coarse_bands(bundle.bands)
         bands = len(bundle.bands)
-        self._input = np.empty(bands * max_cells * CELL * CELL, dtype=encoder.input_dtype)
-        self._tiles = np.empty((max_cells, bands, CELL, CELL), dtype=encoder.input_dtype)
+        self._input = np.empty(bands * max_cells * CELL * CELL, dtype=np.uint8)
+        self._tiles = np.empty((max_cells, bands, CELL, CELL), dtype=np.uint8)
 
-    def look(self, dn: U16, quality: Mask | None) -> Look:
+    def prepare(self, dn: U16, quality: Mask | None) -> tuple[U8, Mask]:
+        """Network input, uint8 (B, H, W) and overwritten next time, and valid pixels, bool (H, W), of a chunk."""
+        valid = valid_pixels(dn, quality)
+        x = self._input[: dn.size].reshape(dn.shape)
+        apply_tables(dn, self._tables, x)
+        if not valid.all():
+            x[:, ~valid] = INPUT_ZERO
+        return x, valid
+
+    def fine(self, x: U8) -> U8:
+        """The 10 m bands of a network input, (F, H, W)."""
+        return x[self._fine]
+
+    def look(self, dn: U16, quality: Mask | None, encode: bool = True) -> Look:
         """Look at a chunk.
 
         Args:
             dn: uint16 (B, H, W) of whole cells.
             quality: the product's own usable pixels, bool (H, W), or None.
+            encode: False leaves the latents zero (a sample that only needs the spectral part).
         """
         with self._stages.time("prepare"):
-            valid = valid_pixels(dn, quality)
-            x = self._input[: dn.size].reshape(dn.shape)
-            apply_tables(dn, self._tables, x)
-            if not valid.all():
-                x[:, ~valid] = self._middle
-            means = sub_cell_means(x) * np.float32(self._mean_scale) + np.float32(self._mean_zero)
-            share = sub_cell_share(valid)
+            x, valid = self.prepare(dn, quality)
+            share = sub_cell_share(valid, FINE_PX)
             tiles = to_tiles(x, self._tiles)
-        records = np.zeros(len(tiles), dtype=self.dtype)
-        with self._stages.time("encode"):
-            latents = np.empty((len(tiles), self.dtype["latent"].shape[0]), dtype=np.uint8)
-            self._encoder.encode(tiles, latents)
-        with self._stages.time("remember"):
-            records["latent"] = latents
-            records["means"] = np.clip(np.rint(means), 0, 255)
+            records = np.zeros(len(tiles), dtype=self.dtype)
+            records["fine"] = sub_cell_means(x[self._fine], FINE_PX)
+            if self._coarse:
+                records["coarse"] = sub_cell_means(x[self._coarse], COARSE_PX)
             records["valid"] = pack_valid(share >= SUB_CELL_VALID)
-            records["flags"] = np.where(share.mean(axis=(1, 2)) >= self._min_valid, FLAG_CLEAR, 0)
+            records["flags"] = np.where(share.mean(axis=1) >= self._min_valid, FLAG_CLEAR, 0)
+        if encode:
+            with self._stages.time("encode"):
+                latents = np.empty((len(tiles), self.dtype["latent"].shape[0]), dtype=np.uint8)
+                self._encode(tiles, latents)
+                records["latent"] = latents
+        with self._stages.time("remember"):
             seal(records)
         return Look(records, valid)
+
+    def _encode(self, tiles: U8, latents: U8) -> None:
+        if self._encoder.input_dtype == np.uint8:
+            self._encoder.encode(tiles, latents)
+            return
+        # a float network sees exactly what the integer one sees
+        step = self._encoder.batch
+        for start in range(0, len(tiles), step):
+            part = (tiles[start : start + step].astype(np.float32) - INPUT_ZERO) * np.float32(INPUT_STEP)
+            self._encoder.encode(part, latents[start : start + step])

@@ -1,83 +1,80 @@
 """The score: how far a new look at a cell lies from what is remembered of it. Pure arrays.
 
-RaVAEn (Ruzicka et al. 2022, eq. 1): S(x_t) = min over i = 1..k of d(z_t-i, z_t) over clear history of the same model,
-so that a change which has been seen before (snow, harvest, tide) is no longer news.
+RaVAEn (Ruzicka et al. 2022, eq. 1): S(x_t) = min over i = 1..k of d(x_t-i, x_t) over clear history of the same model,
+so that a change which has been seen before (snow, harvest, tide) is no longer news. The distance d is that of the
+latents, or the surprise of `pair`, which knows what is usual between the two passes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.change.record import FLAG_CLEAR, Records
-from onboard.config import DEFAULT_HISTORY, SCORE_RULES
-from onboard.errors import BundleError
+from onboard.change.pair import Comparison
+from onboard.change.record import Records, is_clear
 from onboard.infer.bundle import Tensor
 
 F32 = NDArray[np.float32]
 
 
-def latent_distance(now: NDArray[np.uint8], past: NDArray[np.uint8], output: Tensor, rule: str) -> F32:
+def latent_distance(now: NDArray[np.uint8], past: NDArray[np.uint8], output: Tensor, kind: str) -> F32:
     """Distance of latents on their artefact's own scale.
 
     Args:
         now, past: stored latents, uint8 (N, L).
         output: scale and zero point.
-        rule: "cosine" (1 - cosine similarity, 0..2) or "euclidean" (in units of the latent).
+        kind: "cosine" (1 - cosine similarity, 0..2), else Euclidean (in units of the latent).
 
     Returns:
         float32 (N,).
     """
     a = now.astype(np.float32) - np.float32(output.zero_point)
     b = past.astype(np.float32) - np.float32(output.zero_point)
-    if rule == "cosine":
+    if kind == "cosine":
         dot = np.einsum("nl,nl->n", a, b)
         norms = np.sqrt(np.einsum("nl,nl->n", a, a) * np.einsum("nl,nl->n", b, b))
         return np.asarray(1.0 - dot / np.maximum(norms, 1e-12), dtype=np.float32)
-    if rule == "euclidean":
-        a -= b
-        return np.asarray(np.sqrt(np.einsum("nl,nl->n", a, a)) * np.float32(output.scale), dtype=np.float32)
-    raise BundleError(f"score rule {rule!r} is not known; this software has {', '.join(SCORE_RULES)}")
+    a -= b
+    return np.asarray(np.sqrt(np.einsum("nl,nl->n", a, a)) * np.float32(output.scale), dtype=np.float32)
 
 
-class Scorer:
-    """Scores new records against past ones by the rule of a bundle.
+def score_cells(
+    now: Records,
+    past: Sequence[tuple[Records, Comparison | None]],
+    kind: str,
+    output: Tensor,
+    history: int,
+) -> F32:
+    """Score each cell of a chunk.
 
     Args:
-        rule: `score` of the manifest, e.g. {"rule": "cosine"}; `--score` on the command line replaces it.
+        now: records of the new pass, (N,).
+        past: records (N,) of past passes, newest first, all zero where a cell was not seen; each with its comparison
+            (needed by "surprise" only).
+        kind: "cosine", "euclidean" or "surprise".
         output: the artefact's output tensor.
         history: k, how many clear past looks count.
+
+    Returns:
+        float32 (N,), higher = more change; nan where the new look or all of the past is not clear.
     """
-
-    def __init__(self, rule: Mapping[str, Any], output: Tensor, history: int = DEFAULT_HISTORY) -> None:
-        self.rule = str(rule.get("rule", "cosine"))
-        if self.rule not in SCORE_RULES:
-            raise BundleError(f"score rule {self.rule!r} is not known; this software has {', '.join(SCORE_RULES)}")
-        self.output = output
-        self.history = history
-
-    def score(self, now: Records, past: Sequence[Records]) -> F32:
-        """Score each cell.
-
-        Args:
-            now: records of the new pass, (N,).
-            past: records of past passes, newest first, each (N,); cells not seen then are all zero.
-
-        Returns:
-            float32 (N,), higher = more change; nan where the new look or all of the past is not clear.
-        """
-        best = np.full(len(now), np.inf, dtype=np.float32)
-        used = np.zeros(len(now), dtype=np.int64)
-        clear_now = (now["flags"] & FLAG_CLEAR) != 0
-        for records in past:
-            pick = np.flatnonzero(clear_now & ((records["flags"] & FLAG_CLEAR) != 0) & (used < self.history))
-            if not len(pick):
-                continue
-            distance = latent_distance(now["latent"][pick], records["latent"][pick], self.output, self.rule)
-            best[pick] = np.minimum(best[pick], distance)
-            used[pick] += 1
-        best[used == 0] = np.nan
-        return best
+    best = np.full(len(now), np.inf, dtype=np.float32)
+    used = np.zeros(len(now), dtype=np.int64)
+    clear = is_clear(now)
+    for records, comparison in past:
+        chosen = clear & is_clear(records) & (used < history)
+        everything = bool(chosen.all())
+        if not chosen.any():
+            continue
+        a, b = (now, records) if everything else (now[chosen], records[chosen])
+        if kind == "surprise":
+            assert comparison is not None
+            distance = comparison.score(a, b, latent_distance(a["latent"], b["latent"], output, "euclidean"))
+        else:
+            distance = latent_distance(a["latent"], b["latent"], output, kind)
+        best[chosen] = np.minimum(best[chosen], distance)
+        used[chosen] += 1
+    best[used == 0] = np.nan
+    return best

@@ -15,7 +15,7 @@ from onboard.store.queue import Queue
 from onboard.store.rows import NewProduct
 
 OPTIMISM = 0.5
-"""A product is taken to code to at least this share of the queue's mean size when deciding whether coding is worth it."""
+"""A product is taken to need at least this share of the queue's mean size: smaller ones are rare."""
 
 
 def value_of(score: float) -> float:

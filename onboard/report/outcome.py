@@ -48,7 +48,7 @@ class PassResult:
 class Pictures:
     """Before and after of one cell for the eye: uint8 (height, width, 3), or None where nothing is left to show.
 
-    `before_from` says where "before" comes from: "stream" (pixels of the past pass) or "memory" (8x8 px band means).
+    `before_from` says where "before" comes from: "stream" (pixels of the past pass) or "memory" (4x4 px band means).
     """
 
     before: NDArray[np.uint8] | None

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.change.record import FLAG_CLEAR, SUB_PX, record_dtype
+from onboard.change.pair import INPUT_STEP, INPUT_ZERO
+from onboard.change.record import FINE, FINE_PX, fine_bands, is_clear, record_dtype
 from onboard.downlink.product import decode
 from onboard.errors import OnboardError
 from onboard.infer.bundle import Bundle
@@ -41,7 +42,7 @@ class Painter:
     ) -> None:
         self._store, self._run, self._rows, self._bundle, self._encoder = store, run, rows, bundle, encoder
         self._history = history
-        self._dtype = record_dtype(bundle.latent, len(bundle.bands))
+        self._dtype = record_dtype(bundle.latent, bundle.bands)
 
     def paint(self, item: QueueRow) -> Pictures | None:
         """Pictures of a queued product; None where its own pixels are lost."""
@@ -115,14 +116,13 @@ class Painter:
         chunk = Chunk(0, item.row, item.col, 1, 1)
         for earlier in past:
             record = self._store.memory.read(earlier.id, chunk, self._dtype)[0][0]
-            if record["flags"] & FLAG_CLEAR:
-                tensor = self._encoder.artefact.input
-                limit = self._bundle.normalise.limit
-                scale, zero = (tensor.scale, tensor.zero_point) if tensor.dtype == "uint8" else (limit / 127, 128)
-                x = (record["means"][picks].astype(np.float32) - zero) * scale
+            if is_clear(record.reshape(1)).all():
+                fine = [fine_bands(self._bundle.bands).index(pick) for pick in picks]
+                x = (record["fine"][fine].reshape(3, FINE, FINE).astype(np.float32) - INPUT_ZERO) * INPUT_STEP
                 frozen = np.array(row.statistics["bands"], dtype=np.float32)[picks]
-                reflectance = np.exp(x * frozen[:, 1, None, None] + frozen[:, 0, None, None])
-                small = np.repeat(np.repeat(reflectance, SUB_PX, axis=1), SUB_PX, axis=2)
+                shift = self._bundle.normalise.shift
+                reflectance = np.exp(x * frozen[:, 1, None, None] + frozen[:, 0, None, None]) - shift
+                small = np.repeat(np.repeat(reflectance, FINE_PX, axis=1), FINE_PX, axis=2)
                 return np.ascontiguousarray(small.transpose(1, 2, 0), dtype=np.float32)
         return None
 

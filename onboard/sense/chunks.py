@@ -13,7 +13,7 @@ from onboard.config import DEFAULT_CHUNK_PX
 from onboard.sense.grid import CELL, Window
 
 LARGEST_BLOCK_PX = 1_100_000
-"""A block up to this size is read whole (JPEG 2000 of Sentinel-2: 1,024 x 1,024), else it would be decoded repeatedly."""
+"""A block up to this size is read whole (JPEG 2000 of Sentinel-2: 1,024 x 1,024): a part costs as much to decode."""
 
 
 @dataclass(frozen=True)

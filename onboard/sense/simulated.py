@@ -69,7 +69,8 @@ def _grid(spec: SimSpec, style: Style) -> Grid:
     zone = int((style.longitude + 180) // 6) + 1
     east = 300_000 + 60 * (key_of(spec.world, "east") % 4000)
     north = 60 * round(style.latitude * 110_900 / 60)
-    return Grid(CRS.from_epsg(32600 + zone).to_wkt(), (10.0, 0.0, float(east), 0.0, -10.0, float(north)), spec.size, spec.size)
+    transform = (10.0, 0.0, float(east), 0.0, -10.0, float(north))
+    return Grid(CRS.from_epsg(32600 + zone).to_wkt(), transform, spec.size, spec.size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +109,7 @@ class SimulatedReader(Reader):
         return self._flag(CHANGED, window)
 
     def cloud_truth(self, window: Window) -> Mask:
-        """Pixels under cloud or in a cloud's shadow, bool (height, width). For evaluation and training, not for flight."""
+        """Pixels under cloud or in its shadow, bool (height, width): for evaluation and training, not for flight."""
         return self._flag(HIDDEN, window)
 
     def _flag(self, bit: int, window: Window) -> Mask:
@@ -129,7 +130,8 @@ class _CachedReader(SimulatedReader):
         self._mask_file = folder / f"mask-{acquisition.index:02d}.npy"
 
     def _pixels(self, plane: int, window: Window) -> NDArray[np.generic]:
-        rows = cache.read_rows(self._pass_file, np.uint16, self._acquisition.spec.size, plane, window.row, window.height)
+        size = self._acquisition.spec.size
+        rows = cache.read_rows(self._pass_file, np.uint16, size, plane, window.row, window.height)
         return rows[:, window.col : window.col + window.width]
 
     def _bits(self, window: Window) -> NDArray[np.uint8]:
@@ -151,6 +153,6 @@ class _MemoryReader(SimulatedReader):
 
 def _check(acquisition: SimulatedAcquisition, window: Window) -> None:
     size = acquisition.spec.size
-    inside = window.row >= 0 and window.col >= 0 and window.row + window.height <= size and window.col + window.width <= size
-    if not inside:
+    bottom, right = window.row + window.height, window.col + window.width
+    if min(window.row, window.col) < 0 or max(bottom, right) > size:
         raise InputError(acquisition.where, f"{window} lies outside the {size} x {size} grid", "window")

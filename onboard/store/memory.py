@@ -20,7 +20,8 @@ from onboard.store.database import OtherVersionError, open_database, transaction
 SCHEMA = """
 CREATE TABLE pass (
   id INTEGER PRIMARY KEY AUTOINCREMENT, grid TEXT NOT NULL, sensing_time TEXT NOT NULL, product_id TEXT NOT NULL,
-  artefact TEXT NOT NULL, layout TEXT NOT NULL, UNIQUE (grid, sensing_time, product_id, artefact, layout));
+  artefact TEXT NOT NULL, layout TEXT NOT NULL, statistics TEXT NOT NULL,
+  UNIQUE (grid, sensing_time, product_id, artefact, layout));
 CREATE TABLE strip (
   pass INTEGER NOT NULL, row INTEGER NOT NULL, col INTEGER NOT NULL, cols INTEGER NOT NULL, records BLOB NOT NULL,
   PRIMARY KEY (pass, row, col)) WITHOUT ROWID;
@@ -28,11 +29,17 @@ CREATE TABLE strip (
 
 
 class PastPass(NamedTuple):
-    """A remembered pass over a place."""
+    """A remembered pass over a place; `statistics` is what its own pre-scan found of each band."""
 
     id: int
     sensing_time: datetime
     product_id: str
+    statistics: list[list[float]]
+
+    @property
+    def key(self) -> str:
+        """Names the pass independently of this database."""
+        return f"{self.sensing_time.isoformat()} {self.product_id}"
 
 
 class Memory:
@@ -59,12 +66,22 @@ class Memory:
         """Close the database."""
         self._db.close()
 
-    def enter(self, grid: Grid, time: datetime, product_id: str, artefact: str, dtype: np.dtype[Any]) -> int:
+    def enter(
+        self,
+        grid: Grid,
+        time: datetime,
+        product_id: str,
+        artefact: str,
+        dtype: np.dtype[Any],
+        statistics: Sequence[Sequence[float]],
+    ) -> int:
         """The id under which a pass is remembered; made when new."""
         key = (_key(grid), time.isoformat(), product_id, artefact, describe(dtype))
         with transaction(self._db, self._path):
             self._db.execute(
-                "INSERT OR IGNORE INTO pass (grid, sensing_time, product_id, artefact, layout) VALUES (?,?,?,?,?)", key
+                "INSERT INTO pass (grid, sensing_time, product_id, artefact, layout, statistics) VALUES (?,?,?,?,?,?)"
+                " ON CONFLICT DO UPDATE SET statistics = excluded.statistics",
+                (*key, json.dumps([list(item) for item in statistics])),
             )
             row = self._db.execute(
                 "SELECT id FROM pass WHERE grid=? AND sensing_time=? AND product_id=? AND artefact=? AND layout=?", key
@@ -74,11 +91,12 @@ class Memory:
     def past(self, grid: Grid, before: datetime, artefact: str, dtype: np.dtype[Any], limit: int) -> list[PastPass]:
         """Passes of the same artefact and layout, strictly earlier than `before`, newest first."""
         rows = self._db.execute(
-            "SELECT id, sensing_time, product_id FROM pass WHERE grid=? AND sensing_time<? AND artefact=? AND layout=?"
+            "SELECT id, sensing_time, product_id, statistics FROM pass"
+            " WHERE grid=? AND sensing_time<? AND artefact=? AND layout=?"
             " ORDER BY sensing_time DESC, product_id DESC LIMIT ?",
             (_key(grid), before.isoformat(), artefact, describe(dtype), limit),
         )
-        return [PastPass(r[0], datetime.fromisoformat(r[1]), r[2]) for r in rows.fetchall()]
+        return [PastPass(r[0], datetime.fromisoformat(r[1]), r[2], json.loads(r[3])) for r in rows.fetchall()]
 
     def read(self, pass_id: int, chunk: Chunk, dtype: np.dtype[Any]) -> tuple[Records, int]:
         """Records of a past pass over a chunk's cells.

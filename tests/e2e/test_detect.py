@@ -138,7 +138,8 @@ def test_a_run_killed_anywhere_continues_without_duplicates(tmp_path):
     place = landscape((24, 24))
     for day, dn in ((1, place), (11, noisy(place, 1.1, 3)), (21, changed(noisy(place, 0.95, 4), (9, 9)))):
         write_pass(tmp_path / "in", f"202301{day:02d}", dn)
-    command = [sys.executable, "-m", "onboard.cli.detect", str(tmp_path / "in"), "--budget-mb", "0.1", "--group-cells", "32"]
+    command = [sys.executable, "-m", "onboard.cli.detect", str(tmp_path / "in"), "--budget-mb", "0.1"]
+    command += ["--group-cells", "32"]
     subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True)
     broken = [*command, "--out", str(tmp_path / "broken")]
     kills = 0

@@ -1,4 +1,4 @@
-"""Between ground and sensor: haze, clouds, their cast shadows. The mask of clouds and shadows is exact by construction."""
+"""Between ground and sensor: haze, clouds, their cast shadows. The mask of clouds and shadows is exact."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def _cloud_field(key: int, period: float, rows: F64, cols: F64) -> F32:
 def air_window(air: Air, rows: F64, cols: F64) -> AirWindow:
     """Haze, cloud and shade of a window of world pixels."""
     shape = (rows.size, cols.size)
-    haze = np.float32(air.haze) + np.float32(air.haze_patches) * smoothstep(-0.6, 2.2, noise(air.key + 1, rows, cols, 170))
+    haze = np.float32(air.haze_patches) * smoothstep(-0.6, 2.2, noise(air.key + 1, rows, cols, 170))
+    haze += np.float32(air.haze)
     nothing = np.zeros(shape, np.float32)
     if math.isinf(air.cover):
         return AirWindow(haze, nothing, nothing, nothing)

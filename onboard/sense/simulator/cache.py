@@ -1,7 +1,8 @@
 """Rendered passes on disk, made once: raw `.npy` files under the cache folder, read back by the row.
 
-`<cache>/<version>-<seed>-<options>/pass-NN.npy` holds uint16 (10, size, size), `mask-NN.npy` uint8 (size, size). A folder
-appears whole or not at all: it is written under a temporary name and renamed. Anything of another size is made anew.
+`<cache>/<version>-<seed>-<options>/pass-NN.npy` holds uint16 (10, size, size), `mask-NN.npy` uint8 (size, size). A
+folder appears whole or not at all: it is written under a temporary name and renamed. Files of another size than
+promised are made anew.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def in_memory(spec: SimSpec, index: int) -> tuple[NDArray[np.uint16], NDArray[np
         InputError: the pass is larger than a flight computer should hold.
     """
     if pass_bytes(spec) > _MEMORY_LIMIT:
-        raise InputError(f"sim:{spec.seed}", f"no writable cache folder for {pass_bytes(spec) >> 20} MiB per pass (set ONBOARD_SIM_CACHE)")
+        need = f"{pass_bytes(spec) >> 20} MiB per pass"
+        raise InputError(f"sim:{spec.seed}", f"no writable cache folder for {need} (set ONBOARD_SIM_CACHE)", "no-cache")
     pixels = np.empty((len(BANDS), spec.size, spec.size), np.uint16)
     bits = np.empty((spec.size, spec.size), np.uint8)
     for block in render(make_scene(spec), [index]):
@@ -115,7 +117,7 @@ def _write(spec: SimSpec, folder: Path) -> Path:
                 return folder
             shutil.rmtree(folder)  # damaged: shorter files than promised
         try:
-            os.rename(draft, folder)
+            draft.rename(folder)
         except OSError:
             if not _complete(spec, folder):
                 raise
@@ -142,8 +144,8 @@ def _render_into(spec: SimSpec, draft: Path) -> None:
 
 def _write_block(files: dict[str, int], size: int, block: Block) -> None:
     for plane, image in enumerate(block.pixels):
-        _write_plane(files[f"pass-{block.index:02d}"], size, plane, block.row, block.col, image)
-    _write_plane(files[f"mask-{block.index:02d}"], size, 0, block.row, block.col, block.bits)
+        _write_plane(files[f"pass-{block.number:02d}"], size, plane, block.row, block.col, image)
+    _write_plane(files[f"mask-{block.number:02d}"], size, 0, block.row, block.col, block.bits)
 
 
 def _write_plane(file: int, size: int, plane: int, row: int, col: int, image: NDArray[np.generic]) -> None:

@@ -15,12 +15,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.sense.simulator.landscape import BUILT, FIELD, FOREST, GRASS, ROAD, ROCK, SHRUB, Land, make_land, make_terrain
+from onboard.sense.simulator.landscape import (
+    BUILT,
+    FIELD,
+    FOREST,
+    GRASS,
+    ROAD,
+    ROCK,
+    SHRUB,
+    Land,
+    make_land,
+    make_terrain,
+)
 from onboard.sense.simulator.noise import F32, F64, fractal, generator, hash32, key_of, noise, smoothstep, uniform
 from onboard.sense.simulator.spec import SimSpec, Style
 from onboard.sense.simulator.spectra import SPECTRA
 
-VISIBLE = 0.2
+VISIBLE = 0.25
 """Share of a pixel that must have become something else for it to count as changed."""
 
 
@@ -32,6 +43,9 @@ class Effect:
     mask: NDArray[np.bool_]
 
 
+_OPEN_TO_WATER = {FIELD: 0.92, FOREST: 0.3, SHRUB: 0.5, GRASS: 0.85, BUILT: 0.28, ROAD: 0.6, ROCK: 0.9}
+_TALL_CROPS = 0.55  # share of parcels whose crop stands out of the flood
+
 Disaster = Callable[[Land], Effect]
 
 
@@ -39,9 +53,15 @@ def plan_disaster(spec: SimSpec, style: Style) -> Disaster | None:
     """The scene's disaster as a function of any window, or None for `disaster=none`."""
     if spec.disaster == "none":
         return None
-    steps = np.arange(max(8, math.ceil(spec.size / 256)) // 2, spec.size, max(8, math.ceil(spec.size / 256))).astype(np.float64)
-    overview = make_land(spec.world, style, steps, steps)
-    return {"flood": _flood, "fire": _fire, "landslide": _landslide, "storm": _storm}[spec.disaster](spec, style, overview)
+    step = max(8, math.ceil(spec.size / 256))
+    steps = np.arange(step // 2, spec.size, step).astype(np.float64)
+    plan = {"flood": _flood, "fire": _fire, "landslide": _landslide, "storm": _storm}[spec.disaster]
+    return plan(spec, style, make_land(spec.world, style, steps, steps))
+
+
+def _offsets(land: Land, row: float, col: float) -> tuple[F32, F32]:
+    """Rows (H, 1) and columns (1, W) of a window counted from a point, float32."""
+    return (land.rows - row)[:, None].astype(np.float32), (land.cols - col)[None, :].astype(np.float32)
 
 
 def _share(cover: NDArray[np.uint8], shares: dict[int, float]) -> F32:
@@ -67,22 +87,26 @@ def _quantile(field: F32, where: NDArray[np.bool_], share: float) -> float:
 def _flood(spec: SimSpec, style: Style, overview: Land) -> Disaster:
     """Rivers out of their banks: everything below a level that falls off away from where it rained."""
     rng = generator(spec.world, "flood")
-    share = 0.10 + 0.12 * float(rng.random())
+    share = 0.08 + 0.10 * float(rng.random())
     key = key_of(spec.world, "flood")
 
     def height(land: Land) -> F32:
         local = land.terrain.height + np.float32(0.9) * fractal(key, land.rows, land.cols, 40, 4)
-        return local + np.float32(2.2) * smoothstep(-0.3, 1.3, noise(key + 1, land.rows, land.cols, 230))
+        return np.asarray(local + np.float32(2.2) * smoothstep(-0.3, 1.3, noise(key + 1, land.rows, land.cols, 230)))
 
     level = _quantile(height(overview), overview.terrain.shore >= 1, share)
 
     def lay(land: Land) -> Effect:
         depth = np.float32(level) - height(land)
-        under = smoothstep(-0.1, 0.9, depth) * (land.terrain.shore >= 1)
-        # Crowns and roofs stand out of the water; standing crops hide part of it.
-        under *= _share(land.cover, {FIELD: 0.92, FOREST: 0.42, SHRUB: 0.75, GRASS: 0.92, BUILT: 0.35, ROAD: 0.75, ROCK: 0.9})
+        # Hummocks break the margin; crowns, roofs and (by parcel) tall crops stand out of the water.
+        under = smoothstep(0.0, 1.1, depth + np.float32(0.35) * land.mix) * (land.terrain.shore >= 1)
+        tall = uniform(hash32(key, land.unit)) < np.float32(_TALL_CROPS)
+        under *= _share(land.cover, _OPEN_TO_WATER)
+        under *= np.where(tall & (land.cover == FIELD), np.float32(0.33), np.float32(1))
         mud = smoothstep(-1.2, 1.2, noise(key + 2, land.rows, land.cols, 60))
-        return _effect([(SPECTRA["muddy_water"], under * mud), (SPECTRA["river"], under * (1 - mud) / (1 - under * mud + np.float32(1e-6)))])
+        muddy = under * mud
+        clear = (under - muddy) / (np.float32(1.000001) - muddy)  # of what the layer below it leaves
+        return _effect([(SPECTRA["muddy_water"], muddy), (SPECTRA["river"], clear)])
 
     return lay
 
@@ -98,10 +122,10 @@ def _fire(spec: SimSpec, style: Style, overview: Land) -> Disaster:
     middle = _richest(fuel, overview)
 
     def reach(land: Land) -> F32:
-        dy, dx = (land.rows - middle[0])[:, None].astype(np.float32), (land.cols - middle[1])[None, :].astype(np.float32)
+        dy, dx = _offsets(land, *middle)
         cos, sin = np.float32(math.cos(wind)), np.float32(math.sin(wind))
         far = np.sqrt(np.square(dy * cos + dx * sin) + np.float32(2.2) * np.square(dx * cos - dy * sin))
-        return far * (np.float32(1) + np.float32(0.24) * fractal(key, land.rows, land.cols, 55, 6, 0.6))
+        return np.asarray(far * (np.float32(1) + np.float32(0.24) * fractal(key, land.rows, land.cols, 55, 6, 0.6)))
 
     radius = _quantile(reach(overview), fuel >= 0.7, share)
 
@@ -140,12 +164,13 @@ def _landslide(spec: SimSpec, style: Style, overview: Land) -> Disaster:
     for start in starts:
         row, col = divmod(int(start), steep.shape[1])
         step = overview.rows[1] - overview.rows[0]
-        at = (float(overview.rows[row] + step * (rng.random() - 0.5)), float(overview.cols[col] + step * (rng.random() - 0.5)))
-        slides.append(_run_out(spec, style, at, length=14 + 56 * float(rng.random()) ** 1.6, width=1.8 + 3.2 * float(rng.random())))
+        at = (overview.rows[row] + step * (rng.random() - 0.5), overview.cols[col] + step * (rng.random() - 0.5))
+        length, width = 14 + 56 * float(rng.random()) ** 1.6, 1.8 + 3.2 * float(rng.random())
+        slides.append(_run_out(spec, style, (float(at[0]), float(at[1])), length, width))
     table = np.concatenate(slides)
 
     def lay(land: Land) -> Effect:
-        scar = np.zeros(land.cover.shape, np.float32)
+        scar = np.full(land.cover.shape, -9, np.float32)  # pixels inside the nearest disc, negative outside
         top, left = land.rows[0], land.cols[0]
         for row, col, radius in table:
             r0, r1 = int(row - top - radius - 4), int(row - top + radius + 5)
@@ -153,12 +178,11 @@ def _landslide(spec: SimSpec, style: Style, overview: Land) -> Disaster:
             part = (slice(max(r0, 0), max(r1, 0)), slice(max(c0, 0), max(c1, 0)))
             if scar[part].size == 0:
                 continue
-            dy, dx = (land.rows[part[0]] - row)[:, None].astype(np.float32), (land.cols[part[1]] - col)[None, :].astype(np.float32)
-            near = np.float32(radius) - np.sqrt(np.square(dy) + np.square(dx))
+            dy, dx = _offsets(land, row, col)
+            near = np.float32(radius) - np.sqrt(np.square(dy[part[0]]) + np.square(dx[:, part[1]]))
             np.maximum(scar[part], near, out=scar[part])
-            np.copyto(scar[part], near, where=(scar[part] == 0) & (near > -3))
         ragged = scar + np.float32(0.55) * noise(key + 1, land.rows, land.cols, 3)
-        share = smoothstep(0.0, 0.9, ragged) * (scar != 0) * np.float32(0.88) * (land.terrain.shore >= 1)
+        share = smoothstep(0.0, 0.9, ragged) * np.float32(0.88) * (land.terrain.shore >= 1)
         soil = smoothstep(-1, 1, noise(key + 2, land.rows, land.cols, 25) + np.float32(0.5) * land.mix)
         return _effect([(SPECTRA["loam"], share), (SPECTRA["rock"], share * soil * np.float32(0.7))])
 
@@ -168,8 +192,8 @@ def _landslide(spec: SimSpec, style: Style, overview: Land) -> Disaster:
 def _run_out(spec: SimSpec, style: Style, start: tuple[float, float], length: float, width: float) -> F64:
     """Discs (row, col, radius) along the path a slide takes downhill: narrow head, wider foot. (n, 3)."""
     spacing, half = 2.0, 40
-    around = np.arange(-half, half + 1) * spacing
-    local = make_terrain(spec.world, style, around + start[0], around + start[1])
+    around: F64 = np.arange(-half, half + 1, dtype=np.float64) * spacing
+    local = make_terrain(spec.world, style, start[0] + around, start[1] + around)
     row, col, heading = 0.0, 0.0, np.zeros(2)
     discs = []
     steps = int(length)
@@ -196,18 +220,20 @@ def _storm(spec: SimSpec, style: Style, overview: Land) -> Disaster:
     wet_level = _quantile(overview.terrain.height, overview.terrain.shore >= 1, 0.04 + 0.05 * float(rng.random()))
 
     def lay(land: Land) -> Effect:
-        dy, dx = (land.rows - towards[0])[:, None].astype(np.float32), (land.cols - towards[1])[None, :].astype(np.float32)
+        dy, dx = _offsets(land, *towards)
         away = dy * np.float32(math.cos(track)) + dx * np.float32(math.sin(track))
         away += np.float32(26) * noise(key, land.rows, land.cols, 120)
         force = np.float32(1) - np.abs(away) * np.float32(1 / width)
         force += np.float32(0.28) * fractal(key + 1, land.rows, land.cols, 30, 4, 0.6)
-        broken = smoothstep(0.25, 0.95, force)
-        house = uniform(hash32(key, (land.rows[:, None] / 2).astype(np.int64), (land.cols[None, :] / 2).astype(np.int64)))
-        patch = smoothstep(-0.9, 1.0, noise(key + 2, land.rows, land.cols, 4))
+        broken = smoothstep(0.2, 0.6, force)
+        pair_y, pair_x = np.floor(land.rows / 2).astype(np.int64), np.floor(land.cols / 2).astype(np.int64)
+        house = uniform(hash32(key, pair_y[:, None], pair_x[None, :]))
+        patch = smoothstep(-1.4, 0.6, noise(key + 2, land.rows, land.cols, 4))
         dry_land = land.terrain.shore >= 1
         torn = broken * (house < np.float32(0.65)) * _share(land.cover, {BUILT: 0.8, ROAD: 0.45})
         bare = broken * patch * _share(land.cover, {FOREST: 0.85, SHRUB: 0.4})
-        strewn = broken * patch * (house < np.float32(0.5)) * _share(land.cover, {FOREST: 0.45, GRASS: 0.35, FIELD: 0.15, SHRUB: 0.2})
+        strewn = broken * patch * _share(land.cover, {FOREST: 0.45, GRASS: 0.35, FIELD: 0.15, SHRUB: 0.2})
+        strewn *= house < np.float32(0.5)
         tarps = torn * (house < np.float32(0.08))
         wet = smoothstep(0.0, 0.8, np.float32(wet_level) - land.terrain.height) * smoothstep(0.1, 0.6, force)
         wet *= _share(land.cover, {FIELD: 0.8, GRASS: 0.8, FOREST: 0.35, SHRUB: 0.6, ROAD: 0.6, BUILT: 0.3})

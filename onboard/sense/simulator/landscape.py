@@ -45,7 +45,7 @@ class Terrain:
     @property
     def steepness(self) -> F32:
         """Tangent of the slope angle."""
-        return np.sqrt(np.square(self.slope_y) + np.square(self.slope_x))
+        return np.asarray(np.sqrt(np.square(self.slope_y) + np.square(self.slope_x)))
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,14 @@ def make_terrain(world: int, style: Style, rows: F64, cols: F64) -> Terrain:
     Rivers are lines a fixed spacing apart, bent by noise until they meander; the ground rises away from them, so that
     height is at once the height above the nearest water, which is what a flood asks for.
     """
-    y, x = rows[:, None].astype(np.float32), cols[None, :].astype(np.float32)
-    main = _line_distance(world, "river", style, style.bearing, style.river_spacing_px, rows, cols, bend=70)
-    side = _line_distance(world, "brook", style, style.bearing + 1.2, 0.55 * style.river_spacing_px, rows, cols, bend=45)
+    main = _line_distance(world, "river", style.bearing, style.river_spacing_px, rows, cols, bend=70)
+    spacing = 0.55 * style.river_spacing_px
+    side = _line_distance(world, "brook", style.bearing + 1.2, spacing, rows, cols, bend=45)
     hills = fractal(key_of(world, "hills"), rows, cols, 230, 7, 0.5)
     crests = np.float32(1.2) - np.abs(fractal(key_of(world, "crests"), rows, cols, 105, 6, 0.48)) * np.float32(1.25)
     rough = hills * np.float32(1 - 0.65 * style.ridges) + crests * np.float32(0.65 * style.ridges)
-    valley = smoothstep(0.0, style.valley_px, main) * (np.float32(0.45) + np.float32(0.55) * smoothstep(0, 0.7 * style.valley_px, side))
+    valley = np.float32(0.45) + np.float32(0.55) * smoothstep(0, 0.7 * style.valley_px, side)
+    valley *= smoothstep(0.0, style.valley_px, main)
     level = np.maximum(np.float32(0.55) + np.float32(0.45) * rough, np.float32(0.04))
     height = np.float32(style.relief_m) * level * valley
     height += main * np.float32(0.015) + np.float32(0.5) * noise(key_of(world, "micro"), rows, cols, 14)
@@ -80,18 +81,21 @@ def make_terrain(world: int, style: Style, rows: F64, cols: F64) -> Terrain:
     slope_y, slope_x = np.gradient(height)
     slope_y *= np.float32(1 / spacing_y)
     slope_x *= np.float32(1 / spacing_x)
-    width = np.float32(style.river_px) * (np.float32(1) + np.float32(0.3) * noise(key_of(world, "width"), rows, cols, 60))
-    shore = np.minimum(main / np.maximum(width, np.float32(0.5)), side / np.float32(0.22 * style.river_px))
+    width = np.float32(1) + np.float32(0.3) * noise(key_of(world, "width"), rows, cols, 60)
+    width *= np.float32(style.river_px)
+    brook = side / np.float32(0.22 * style.river_px)
+    brook = np.where(brook < 1, brook * np.float32(0.4), brook)  # too narrow to show a bank at low water
+    shore = np.minimum(main / np.maximum(width, np.float32(0.5)), brook)
     lake = fractal(key_of(world, "lake"), rows, cols, 75, 4, 0.45)
     deep = np.float32(2.9 - 0.6 * style.lakes)
     flat = np.square(slope_y) + np.square(slope_x) < np.float32(0.02)
-    shore = np.where(flat & (lake > deep - 1), np.minimum(shore, np.float32(1) + (deep - lake) * np.float32(1.5)), shore)
-    del y, x
+    basin = np.where(flat, np.float32(1) + (deep - lake) * np.float32(1.5), np.float32(9))
+    shore = np.minimum(shore, basin)
     return Terrain(height, slope_y, slope_x, main, np.maximum(shore, np.float32(0)))
 
 
 def _line_distance(
-    world: int, name: str, style: Style, bearing: float, spacing: float, rows: F64, cols: F64, bend: float
+    world: int, name: str, bearing: float, spacing: float, rows: F64, cols: F64, bend: float
 ) -> F32:
     """Distance in pixels to the nearest of a family of meandering lines `spacing` apart, about true near the line."""
     key = key_of(world, name)
@@ -99,7 +103,7 @@ def _line_distance(
     t = (rows * float(np.cos(bearing)))[:, None] + (cols * float(np.sin(bearing)))[None, :]
     bent = t.astype(np.float32) + np.float32(bend) * fractal(key, rows, cols, 170, 3, 0.42)
     turns = bent * np.float32(1 / spacing) + np.float32(phase)
-    return np.abs(turns - np.floor(turns) - np.float32(0.5)) * np.float32(spacing)
+    return np.asarray(np.abs(turns - np.floor(turns) - np.float32(0.5)) * np.float32(spacing))
 
 
 def make_land(world: int, style: Style, rows: F64, cols: F64) -> Land:
@@ -113,7 +117,8 @@ def make_land(world: int, style: Style, rows: F64, cols: F64) -> Land:
         return noise(key_of(world, name), rows, cols, period)
 
     fine, coarse = grain("fine", 1.3), grain("coarse", 7.0)
-    wood = fractal(key_of(world, "wood"), rows, cols, 70, 6, 0.62) + np.minimum(steep * np.float32(2.2), np.float32(1.6))
+    wood = fractal(key_of(world, "wood"), rows, cols, 70, 6, 0.62)
+    wood += np.minimum(steep * np.float32(2.2), np.float32(1.6))
     wood += np.float32(2.6 * (style.forest - 0.5))
     warp_y, warp_x = y + 9 * grain("warp-y", 22), x + 9 * grain("warp-x", 22)
 
@@ -142,8 +147,8 @@ def make_land(world: int, style: Style, rows: F64, cols: F64) -> Land:
     _roads(world, style, rows, cols, cover, slot)
     _towns(world, style, terrain, rows, cols, y, x, cover, slot, mix)
     wet = terrain.shore < np.float32(1)
-    kind = np.where(terrain.river < np.float32(3 * style.river_px), np.uint32(0), np.uint32(1) + (hash32(9, stand) & np.uint32(3)))
-    _paint(cover, slot, WATER, wet, kind)
+    still = np.uint32(8) + (hash32(9, stand) & np.uint32(31))  # slot 0 is the river, 1-4 are lakes and brooks
+    _paint(cover, slot, WATER, wet, np.where(terrain.river < np.float32(3 * style.river_px), np.uint32(0), still))
     return Land(rows, cols, terrain, cover, _FIRST_TABLE[cover] + slot.astype(np.uint16), mix)
 
 
@@ -165,8 +170,8 @@ def _turn(index: U32, y: F32, x: F32) -> tuple[F32, F32]:
 
 
 def _parcels(world: int, style: Style, warp_y: F32, warp_x: F32, y: F32, x: F32) -> tuple[U32, F32, F32]:
-    """Strip fields: districts of one direction, each cut into rectangles. (name, distance to the edge in px, furrows)."""
-    district, dy, dx = voronoi(key_of(world, "district"), warp_y, warp_x, 75)
+    """Fields: districts of one direction, each cut into rectangles. (name, pixels to the edge, furrows)."""
+    district, _, _ = voronoi(key_of(world, "district"), warp_y, warp_x, 75)
     common = int(style.bearing / np.pi * _TURNS)
     lean = (district >> np.uint32(4)) % np.uint32(11)
     v, u = _turn(np.uint32(common + _TURNS - 5) + lean + np.uint32(32) * (district & np.uint32(1)), y, x)
@@ -189,8 +194,9 @@ def _parcels(world: int, style: Style, warp_y: F32, warp_x: F32, y: F32, x: F32)
 
 def _roads(world: int, style: Style, rows: F64, cols: F64, cover: NDArray[np.uint8], slot: U32) -> None:
     """Two families of winding roads and a straight one."""
-    for name, turn, spacing, bend, half in (("road-1", 0.3, 210.0, 22.0, 0.55), ("road-2", 1.8, 260.0, 18.0, 0.5), ("way", 0.9, 900.0, 4.0, 1.2)):
-        distance = _line_distance(world, name, style, style.bearing + turn, spacing, rows, cols, bend)
+    families = (("road-1", 0.3, 210.0, 22.0, 0.55), ("road-2", 1.8, 260.0, 18.0, 0.5), ("way", 0.9, 900.0, 4.0, 1.2))
+    for name, turn, spacing, bend, half in families:
+        distance = _line_distance(world, name, style.bearing + turn, spacing, rows, cols, bend)
         on = distance < np.float32(half)
         cover[on] = ROAD
         slot[on] = (key_of(world, name) & 3) + (4 if half < 1 else 0)
@@ -225,7 +231,7 @@ def _towns(
     _paint(cover, slot, FOREST, garden & (leafy < np.float32(0.45)), hash32(16, house))
     # Roof slots: 0-47 houses (tiles, grey, dark), 48-63 halls (grey and white).
     cover[roof] = BUILT
-    slot[roof] = np.where(hall[roof], np.uint32(48) + block[roof] % np.uint32(16), (house[roof] >> np.uint32(4)) % np.uint32(48))
+    slot[roof] = np.where(hall, np.uint32(48) + block % np.uint32(16), (house >> np.uint32(4)) % np.uint32(48))[roof]
     cover[street] = ROAD
     slot[street] = 0
     mix[built] *= np.float32(0.8)

@@ -131,4 +131,4 @@ def voronoi(key: int, y: F32, x: F32, cell: float) -> tuple[U32, F32, F32]:
 def smoothstep(low: float, high: float, x: F32) -> F32:
     """0 below `low`, 1 above `high`, a cubic between."""
     t = np.clip((x - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
-    return t * t * (np.float32(3) - np.float32(2) * t)
+    return np.asarray(t * t * (np.float32(3) - np.float32(2) * t))

@@ -42,7 +42,7 @@ class Pass:
 class Block(NamedTuple):
     """One rendered part of one pass: pixels uint16 (10, H, W) and mask bits uint8 (H, W), at `row`, `col`."""
 
-    index: int
+    number: int
     row: int
     col: int
     pixels: NDArray[np.uint16]
@@ -64,10 +64,13 @@ def make_scene(spec: SimSpec) -> Scene:
     looks = looks_of(spec, style)
     passes = []
     for index, look in enumerate(looks):
-        low = float(generator(spec.world, "river", look.time.isoformat()).random())
+        low = 0.45 * float(generator(spec.world, "river", look.time.isoformat()).random()) ** 2
+        low *= min(1.0, max(0.0, (style.river_px - 2) / 3))
         is_event = index == len(looks) - 1 and spec.disaster != "none"
         sensor = make_sensor(spec, look, len(looks) - 1 - index)
-        passes.append(Pass(look, sensor, make_air(spec, look), 0.0 if is_event and spec.disaster == "flood" else 0.45 * low**2, is_event))
+        if is_event and spec.disaster == "flood":
+            low = 0.0
+        passes.append(Pass(look, sensor, make_air(spec, look), low, is_event))
     return Scene(spec, style, tuple(passes))
 
 
@@ -80,7 +83,10 @@ def render(scene: Scene, indices: Iterable[int]) -> Iterator[Block]:
     spec = scene.spec
     wanted = list(indices)
     disaster = plan_disaster(spec, scene.style) if any(scene.passes[i].is_event for i in wanted) else None
-    tables = {i: spectra_table(spec.world, scene.style, scene.passes[i].look) for i in wanted}
+    tables = {}
+    for i in wanted:
+        one = scene.passes[i]
+        tables[i] = spectra_table(spec.world, scene.style, one.look, rain=one.is_event and spec.disaster == "flood")
     for row in range(0, spec.size, BLOCK):
         for col in range(0, spec.size, BLOCK):
             height, width = (min(BLOCK, spec.size - start + spec.size % 2) for start in (row, col))
@@ -121,7 +127,8 @@ def _light(land: Land, look: Look) -> F32:
     still = terrain.shore < 1
     towards_y, towards_x = -math.cos(look.sun_azimuth), math.sin(look.sun_azimuth)
     tilt = math.tan(look.sun_zenith)
-    facing = np.float32(1) - np.float32(tilt) * (terrain.slope_y * np.float32(towards_y) + terrain.slope_x * np.float32(towards_x))
+    rise = terrain.slope_y * np.float32(towards_y) + terrain.slope_x * np.float32(towards_x)
+    facing = np.float32(1) - np.float32(tilt) * rise
     facing /= np.sqrt(np.float32(1) + np.square(terrain.slope_y) + np.square(terrain.slope_x))
     light = np.float32(_SKY_LIGHT) + np.float32(1 - _SKY_LIGHT) * np.clip(facing, 0, 2)
     return np.where(still, np.float32(1), light)

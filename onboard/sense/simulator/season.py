@@ -26,10 +26,11 @@ class Table(NamedTuple):
     delta: F32
 
 
-def spectra_table(world: int, style: Style, look: Look) -> Table:
-    """The table of a pass. Depends on the date alone, not on the other passes."""
+def spectra_table(world: int, style: Style, look: Look, rain: bool = False) -> Table:
+    """The table of a pass. Depends on its date alone, not on the other passes; `rain`: it poured the days before."""
     rng = generator(world, "weather", look.time.isoformat())
     wet = float(rng.random()) ** 2
+    wet = 0.6 + 0.4 * wet if rain else wet
     base = np.zeros((UNITS, len(BANDS)))
     delta = np.zeros((UNITS, len(BANDS)))
     soils = _soils(world, style, wet, look)
@@ -81,7 +82,8 @@ def _fields(world: int, style: Style, look: Look, soils: F64) -> tuple[F64, F64]
     other_share = np.zeros(count)
     bounds = np.cumsum([0.0, *_CROP_SHARES.values()])
     bounds[1:] *= (1 - style.rice) / bounds[-1]
-    crops = {name: (pick >= low) & (pick < high) for name, low, high in zip(_CROP_SHARES, bounds, bounds[1:], strict=False)}
+    limits = zip(_CROP_SHARES, bounds[:-1], bounds[1:], strict=True)
+    crops = {name: (pick >= low) & (pick < high) for name, low, high in limits}
 
     winter = 0.25 * _logistic((d + 45) / 12)
     cut = _logistic((day - 198 - late) / 0.7)
@@ -130,7 +132,8 @@ def _fields(world: int, style: Style, look: Look, soils: F64) -> tuple[F64, F64]
 
 def _leaves(day: F64, style: Style) -> F64:
     """Share of leaves on the trees, 0..1."""
-    return _logistic((day - 108 - 1.5 * (style.latitude - 43)) / 6) * (1 - _logistic((day - 303 + style.latitude - 43) / 7))
+    north = style.latitude - 43
+    return _logistic((day - 108 - 1.5 * north) / 6) * (1 - _logistic((day - 303 + north) / 7))
 
 
 def _forest(world: int, style: Style, look: Look, soils: F64) -> tuple[F64, F64]:
@@ -143,7 +146,8 @@ def _forest(world: int, style: Style, look: Look, soils: F64) -> tuple[F64, F64]
     broad = leaves * broad + (1 - leaves) * SPECTRA["leaf_off"]
     light = 0.84 + 0.32 * _draw(world, "stand", count)[:, None]
     open_ground = 0.22 * _draw(world, "open", count)[:, None] ** 2
-    base = light * (needles * SPECTRA["conifer"] + (1 - needles) * broad) * (1 - open_ground) + 0.6 * open_ground * soils
+    crowns = light * (needles * SPECTRA["conifer"] + (1 - needles) * broad)
+    base = crowns * (1 - open_ground) + 0.6 * open_ground * soils
     return base, 0.12 * base
 
 

@@ -110,4 +110,4 @@ def expose(image: F32, sensor: Sensor, band: int, block: tuple[int, int]) -> NDA
     spread = np.sqrt(np.float32(_READ[band] ** 2) + np.float32(_SHOT[band]) * np.maximum(seen, 0))
     seen += spread * _grain(key_of(sensor.key, band, block), (seen.shape[0], seen.shape[1]))
     dn = np.clip(np.rint(seen * np.float32(QUANTIFICATION) - np.float32(sensor.offset)), 1, 65534).astype(np.uint16)
-    return dn if step == 1 else dn.repeat(2, axis=0).repeat(2, axis=1)
+    return np.asarray(dn if step == 1 else dn.repeat(2, axis=0).repeat(2, axis=1), np.uint16)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from onboard.errors import UsageError
 from onboard.sense.simulator.noise import generator, key_of
 
-VERSION = 1
+VERSION = 2
 """Of the world: raise it whenever any pixel changes, so that caches and quoted figures are not mixed up."""
 
 DISASTERS = ("flood", "fire", "landslide", "storm")
@@ -43,7 +43,7 @@ class SimSpec:
     @property
     def world(self) -> int:
         """Key of the ground: of seed and disaster kind alone, so that every other option keeps the landscape."""
-        return key_of("world", VERSION, self.seed, self.disaster)
+        return key_of("world", self.seed, self.disaster)
 
     @property
     def digest(self) -> str:
@@ -93,7 +93,8 @@ def _number(text: str, name: str, value: str, low: float, high: float, whole: bo
     except ValueError:
         number = math.nan
     if not low <= number <= high:
-        raise UsageError(f"{text}: {name}={value!r}; expected {'a whole number' if whole else 'a number'} {low:g}..{high:g}")
+        kind = "a whole number" if whole else "a number"
+        raise UsageError(f"{text}: {name}={value!r}; expected {kind} {low:g}..{high:g}")
     return number
 
 
@@ -175,8 +176,8 @@ class Look(NamedTuple):
 def looks_of(spec: SimSpec, style: Style) -> list[Look]:
     """Sensing times in order, the last one the event's.
 
-    Whole revisits apart; the gaps widen backwards (5 to 10 days before the event, then up to 25, 40, 55 ...), as of an
-    archive from which the clearest passes are kept, so that any history reaches over seasons.
+    Whole revisits apart; the gaps widen backwards (5 to 10 days before the event, then up to 25, 40, 55 ...; before a
+    flood from up to 40 days on), as of an archive that keeps the clearest passes: any history reaches over seasons.
     """
     rng = generator(spec.world, "dates")
     first, last = {"fire": (170, 290), "none": (90, 300)}.get(spec.disaster, (110, 290))
@@ -185,7 +186,8 @@ def looks_of(spec: SimSpec, style: Style) -> list[Look]:
     minutes = 10 * 60 + 32 - style.longitude * 4 + 18 * (float(rng.random()) - 0.5)  # mean local time 10:30
     time = datetime(year, 1, 1, tzinfo=UTC) + timedelta(days=int(day), seconds=int(60 * minutes))
     looks = []
-    for back in range(spec.passes):
+    overcast = 2 if spec.disaster == "flood" else 0  # the rain that brings a flood also hides the weeks before it
+    for back in range(overcast, overcast + spec.passes):
         looks.append(_look(time, style))
         gap = REVISIT_DAYS * (1 + int((2 + 3 * back) * float(rng.random())))
         time -= timedelta(days=gap, seconds=int(20 * (float(rng.random()) - 0.5)))

@@ -9,13 +9,16 @@ from onboard.change.record import (
     present,
     record_dtype,
     seal,
-    sub_cell_valid,
+    unpack_valid,
 )
+from onboard.sense.bands import BAND_SETS
+
+BANDS = BAND_SETS["s2-10"]
 
 
 def some_records(count: int = 5) -> np.ndarray:
     rng = np.random.default_rng(0)
-    records = np.zeros(count, dtype=record_dtype(128, 10))
+    records = np.zeros(count, dtype=record_dtype(128, BANDS))
     records["latent"] = rng.integers(0, 256, records["latent"].shape)
     records["flags"] = FLAG_CLEAR
     seal(records)
@@ -23,12 +26,12 @@ def some_records(count: int = 5) -> np.ndarray:
 
 
 def test_a_record_of_the_shipped_models_fits_512_bytes():
-    assert record_dtype(128, 10).itemsize <= MAX_RECORD_BYTES
+    assert record_dtype(128, BANDS).itemsize <= MAX_RECORD_BYTES
 
 
 def test_a_layout_above_512_bytes_is_refused():
     with pytest.raises(ValueError, match="512"):
-        record_dtype(512, 10)
+        record_dtype(512, BANDS)
 
 
 def test_sealed_records_are_sound_and_absent_ones_are_not_damaged():
@@ -50,5 +53,5 @@ def test_every_flipped_bit_is_noticed():
 
 
 def test_valid_masks_round_trip():
-    valid = np.random.default_rng(1).random((20, 4, 4)) > 0.5
-    assert (sub_cell_valid(pack_valid(valid)) == valid).all()
+    valid = np.random.default_rng(1).random((20, 64)) > 0.5
+    assert (unpack_valid(pack_valid(valid)) == valid).all()

@@ -12,7 +12,7 @@ from onboard.store import MEMORY_FILE, STATE_FILE, Store
 from onboard.store.rows import ChunkRow, NewProduct
 
 GRID = Grid("", (10.0, 0.0, 0.0, 0.0, -10.0, 0.0), 320, 256)
-DTYPE = record_dtype(16, 4)
+DTYPE = record_dtype(16, ("B02", "B03", "B04", "B08"))
 T0 = datetime(2023, 1, 1, tzinfo=UTC)
 
 
@@ -46,7 +46,7 @@ def test_records_written_in_strips_are_read_by_any_chunk(tmp_path):
     everything = records(80)
     with Store(tmp_path) as store:
         memory = store.memory
-        identity = memory.enter(GRID, T0, "p", "a", DTYPE)
+        identity = memory.enter(GRID, T0, "p", "a", DTYPE, [])
         grid = everything.reshape(8, 10)
         memory.write(identity, [(Chunk(0, 0, 0, 8, 4), grid[:, :4].reshape(-1).copy())])
         memory.write(identity, [(Chunk(1, 0, 4, 8, 6), grid[:, 4:].reshape(-1).copy())])
@@ -58,15 +58,20 @@ def test_records_written_in_strips_are_read_by_any_chunk(tmp_path):
 def test_the_past_is_strictly_earlier_newest_first_and_of_the_same_model(tmp_path):
     with Store(tmp_path) as store:
         for day, artefact in ((0, "a"), (1, "a"), (2, "b"), (3, "a")):
-            store.memory.enter(GRID, T0 + timedelta(days=day), "p", artefact, DTYPE)
+            store.memory.enter(GRID, T0 + timedelta(days=day), "p", artefact, DTYPE, [])
         past = store.memory.past(GRID, T0 + timedelta(days=3), "a", DTYPE, 10)
         assert [one.sensing_time.day for one in past] == [2, 1]
-        assert store.memory.past(GRID, T0 + timedelta(days=9), "a", record_dtype(16, 5), 10) == []
+        assert (
+            store.memory.past(
+                GRID, T0 + timedelta(days=9), "a", record_dtype(16, ("B02", "B03", "B04", "B08", "B12")), 10
+            )
+            == []
+        )
 
 
 def test_a_flipped_bit_in_the_memory_is_counted_and_reads_as_absent(tmp_path):
     with Store(tmp_path) as store:
-        identity = store.memory.enter(GRID, T0, "p", "a", DTYPE)
+        identity = store.memory.enter(GRID, T0, "p", "a", DTYPE, [])
         store.memory.write(identity, [(Chunk(0, 0, 0, 1, 10), records(10))])
     db = sqlite3.connect(tmp_path / MEMORY_FILE)
     blob = bytearray(db.execute("SELECT records FROM strip").fetchone()[0])
@@ -83,7 +88,7 @@ def test_a_flipped_bit_in_the_memory_is_counted_and_reads_as_absent(tmp_path):
 def test_forget_keeps_the_newest_passes(tmp_path):
     with Store(tmp_path) as store:
         for day in range(5):
-            identity = store.memory.enter(GRID, T0 + timedelta(days=day), "p", "a", DTYPE)
+            identity = store.memory.enter(GRID, T0 + timedelta(days=day), "p", "a", DTYPE, [])
             store.memory.write(identity, [(Chunk(0, 0, 0, 1, 10), records(10))])
         assert store.memory.forget(GRID, "a", 2) == 3
         past = store.memory.past(GRID, T0 + timedelta(days=9), "a", DTYPE, 10)
@@ -114,7 +119,8 @@ def test_beginning_anew_drops_everything_of_the_unfinished_one(tmp_path):
 
 def test_the_queue_is_the_best_value_per_byte_under_its_budget(tmp_path):
     rng = np.random.default_rng(5)
-    products = [NewProduct(i, 0, v, v, bytes(n)) for i, (v, n) in enumerate(zip(rng.random(60), rng.integers(5, 40, 60), strict=True))]
+    pairs = zip(rng.random(60), rng.integers(5, 40, 60), strict=True)
+    products = [NewProduct(i, 0, value, value, bytes(size)) for i, (value, size) in enumerate(pairs)]
     with Store(tmp_path) as store:
         row = begin(store)
         for start in range(0, 60, 7):

@@ -1,0 +1,157 @@
+"""Where a new pass lies against the memory: a smooth displacement of whole cells, estimated from remembered means.
+
+The memory's fine sub-cells (means over 4 x 4 px) are correlated with the new pass's own means at every displacement of
+up to 8 px, for blocks of cells of the pre-scan's sample. A plane is fitted robustly through the peaks, because two
+products of one place differ by a shift and a slight scale. Cells are then read where their past lies, to the whole
+pixel. Sentinel-2 against itself gives zeros, and then nothing is moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onboard.change.record import FINE, FINE_PX, Records, is_clear
+from onboard.sense.grid import CELL
+from onboard.sense.tiles import U8
+
+SEARCH_PX = 8
+BLOCK_CELLS = 4
+"""Cells correlated together: fewer give false peaks over fields, more blur a scale difference."""
+MIN_BLOCKS = 6
+MAX_BLOCKS = 96
+"""More add time, not accuracy: three parameters are fitted."""
+CAUCHY_PX = 1.0
+SLOPE_PRIOR = 1.2
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """(dy, dx) px of the new pass against the grid: plane @ (1, row + 0.5, col + 0.5) of a cell.
+
+    Attributes:
+        plane: float64 (3, 2); zeros mean "not moved".
+    """
+
+    plane: F64
+
+    @classmethod
+    def none(cls) -> Displacement:
+        """No displacement."""
+        return cls(np.zeros((3, 2)))
+
+    def of_cells(self, rows: NDArray[np.integer], cols: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Whole pixels (dy, dx) for each cell, int64 (n, 2), within the search range."""
+        where = np.stack([np.ones(len(rows)), rows + 0.5, cols + 0.5], axis=1)
+        moved: NDArray[np.int64] = np.clip(np.rint(where @ self.plane), -SEARCH_PX, SEARCH_PX).astype(np.int64)
+        return moved
+
+    def moves(self, rows: int, cols: int) -> bool:
+        """Whether any cell of a grid is moved at all."""
+        r, c = np.array([0, 0, rows - 1, rows - 1]), np.array([0, cols - 1, 0, cols - 1])
+        return bool(self.of_cells(r, c).any())
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One chunk of the pre-scan: input uint8 (F, H, W) of the 10 m bands, past records (rows, cols) of its cells."""
+
+    row: int
+    col: int
+    fine: U8
+    past: Records
+
+
+def estimate(samples: Sequence[Sample]) -> Displacement:
+    """The displacement that the sample shows; none where it shows too little."""
+    blocks = [block for sample in samples for block in _blocks_of(sample)]
+    if len(blocks) < MIN_BLOCKS:
+        return Displacement.none()
+    step = -(-len(blocks) // MAX_BLOCKS)
+    peaks = [found for block in blocks[::step] if (found := _peak(*block)) is not None]
+    if len(peaks) < MIN_BLOCKS:
+        return Displacement.none()
+    where, moved, weight = (np.array(column) for column in zip(*peaks, strict=True))
+    return Displacement(_robust_plane(where, moved, weight))
+
+
+def _blocks_of(sample: Sample) -> list[tuple[tuple[float, float, float], U8, NDArray[np.uint8]]]:
+    """(position, new pixels with a margin, past means) of each block whose cells are all clear."""
+    rows, cols = sample.past.shape
+    high = 2 if rows >= 2 else 1
+    wide = BLOCK_CELLS // high
+    found = []
+    for row in range(0, rows - high + 1, high):
+        for col in range(0, cols - wide + 1, wide):
+            past = sample.past[row : row + high, col : col + wide]
+            top, left = row * CELL - SEARCH_PX, col * CELL - SEARCH_PX
+            bottom, right = (row + high) * CELL + SEARCH_PX, (col + wide) * CELL + SEARCH_PX
+            if top < 0 or left < 0 or bottom > sample.fine.shape[1] or right > sample.fine.shape[2]:
+                # at the edge of the chunk: repeat its last pixels
+                ys = np.clip(np.arange(top, bottom), 0, sample.fine.shape[1] - 1)
+                xs = np.clip(np.arange(left, right), 0, sample.fine.shape[2] - 1)
+                pixels = sample.fine[:, ys[:, None], xs]
+            else:
+                pixels = sample.fine[:, top:bottom, left:right]
+            if not is_clear(past.reshape(-1)).all():
+                continue
+            fine = past["fine"].reshape(high, wide, -1, FINE, FINE).transpose(2, 0, 3, 1, 4)
+            where = (1.0, sample.row + row + high / 2, sample.col + col + wide / 2)
+            found.append((where, pixels, fine.reshape(-1, high * FINE, wide * FINE)))
+    return found
+
+
+def _peak(
+    where: tuple[float, float, float], pixels: U8, past: NDArray[np.uint8]
+) -> tuple[tuple[float, float, float], tuple[float, float], float] | None:
+    """(position, (dy, dx), weight) of the correlation's peak; None where it lies on the border of the search."""
+    reference = _unit(past.astype(np.float32).reshape(len(past), -1))
+    boxes = _box_sums(pixels)  # (F, H - 3, W - 3), sums over 4 x 4 px from each pixel
+    height, width = past.shape[1] * FINE_PX, past.shape[2] * FINE_PX
+    side = 2 * SEARCH_PX + 1
+    # every displacement at once would be 289 copies; a row of them fits the cache
+    score = np.empty((side, side), dtype=np.float32)
+    for dy in range(side):
+        lines = boxes[:, dy : dy + height : FINE_PX]
+        for dx in range(side):
+            now = lines[:, :, dx : dx + width : FINE_PX].reshape(len(past), -1)
+            score[dy, dx] = (reference * _unit(now)).sum() / len(past)
+    y, x = np.unravel_index(int(score.argmax()), score.shape)
+    if not (0 < y < side - 1 and 0 < x < side - 1):
+        return None
+    down = y - SEARCH_PX + _vertex(score[y - 1, x], score[y, x], score[y + 1, x])
+    right = x - SEARCH_PX + _vertex(score[y, x - 1], score[y, x], score[y, x + 1])
+    return where, (float(down), float(right)), max(float(score[y, x]), 0.0) ** 2
+
+
+def _box_sums(pixels: U8) -> NDArray[np.float32]:
+    windows = np.lib.stride_tricks.sliding_window_view
+    lines = windows(pixels, FINE_PX, axis=1).sum(axis=3, dtype=np.uint16)
+    return np.asarray(windows(lines, FINE_PX, axis=2).sum(axis=3, dtype=np.uint16), dtype=np.float32)
+
+
+def _unit(bands: NDArray[np.float32]) -> NDArray[np.float32]:
+    centred = bands - bands.mean(axis=1, keepdims=True)
+    return np.asarray(centred / np.sqrt((centred**2).sum(axis=1, keepdims=True) + 1e-6), dtype=np.float32)
+
+
+def _vertex(left: float, middle: float, right: float) -> float:
+    """Where the parabola through three neighbours peaks, -0.5..0.5 of a step."""
+    return float(0.5 * (left - right) / (left - 2 * middle + right - 1e-9))
+
+
+def _robust_plane(where: F64, moved: F64, weight: F64) -> F64:
+    """Plane (3, 2) through the peaks, Cauchy weights; slopes are held back unless the peaks insist."""
+    plane = np.zeros((3, 2))
+    plane[0] = np.median(moved, axis=0)
+    prior = np.diag([1e-6, SLOPE_PRIOR, SLOPE_PRIOR])
+    for _ in range(20):
+        w = weight / (1 + ((moved - where @ plane) ** 2).sum(axis=1) / CAUCHY_PX**2)
+        weighted = (where * w[:, None]).T
+        plane = np.linalg.solve(weighted @ where + prior * w.mean(), weighted @ moved)
+    return plane

@@ -1,0 +1,62 @@
+"""The rule of a score and its constants, as a bundle carries them. None of them was fitted to labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from onboard.config import SCORE_RULES
+from onboard.errors import BundleError
+
+
+@dataclass(frozen=True)
+class ScoreRule:
+    """How looks are compared.
+
+    Attributes:
+        rule: "cosine" or "euclidean" distance of latents (RaVAEn's own scores), or "surprise" (see `pair`).
+        ridge: regularisation of the linear prediction of one pass from the other, in variances of the input.
+        cell_mean: share of a cell's mean residual that is taken off it: change within a cell counts more than a shift
+            of the whole cell, which crops and haze make as well.
+        top_fine: of the 64 fine sub-cells this many of the greatest residuals are averaged: small changes count.
+        top_coarse: likewise of the 16 coarse sub-cells for the loss of vegetation.
+        loss: weight of the loss of vegetation where the scene shows more loss than gain.
+        loss_scale, loss_power: the excess of loss over gain (squared log ratios) at which that weight is half, and how
+            steeply it falls below.
+        rarity: how much less a loss counts where the past spectrum itself is unusual in its scene (0: fully).
+        shrink: added to the variance of each band when a spectrum's rarity is judged.
+        latent: weight of the distance of latents.
+    """
+
+    rule: str = "surprise"
+    ridge: float = 0.01
+    cell_mean: float = 0.5
+    top_fine: int = 8
+    top_coarse: int = 5
+    loss: float = 80.0
+    loss_scale: float = 0.02
+    loss_power: float = 2.0
+    rarity: float = 0.1
+    shrink: float = 0.05
+    latent: float = 0.1
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> ScoreRule:
+        """From a bundle's manifest.
+
+        Raises:
+            BundleError: a rule or constant that this software does not know.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(raw) - known)
+        if unknown:
+            raise BundleError(f"score: {', '.join(unknown)} not known to this software")
+        made = cls(**dict(raw))
+        if made.rule not in SCORE_RULES:
+            raise BundleError(f"score rule {made.rule!r} is not known; this software has {', '.join(SCORE_RULES)}")
+        return made
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)

@@ -1,0 +1,61 @@
+"""Reading a chunk's cells where their past lies: each cell's window moved by whole pixels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onboard.sense.acquisition import U16, Mask, Reader
+from onboard.sense.chunks import Chunk
+from onboard.sense.grid import CELL, Grid, Window
+
+
+class Pixels(NamedTuple):
+    """Pixels of a chunk.
+
+    Attributes:
+        dn: uint16 (B, H, W), moved: what is compared.
+        quality: bool (H, W), moved likewise, or None.
+        original: uint16 (B, H, W) at the cells' own places: what goes down. The same array where nothing is moved.
+    """
+
+    dn: U16
+    quality: Mask | None
+    original: U16
+
+
+def read_chunk(reader: Reader, chunk: Chunk, grid: Grid, bands: int, moves: NDArray[np.int64], buffer: U16) -> Pixels:
+    """Read a chunk.
+
+    Args:
+        reader: open, delivering `bands` bands.
+        grid: of the acquisition; pixels beyond its edge are those at its edge.
+        moves: (dy, dx) px of each cell, int64 (cells, 2).
+        buffer: uint16, at least bands x the chunk's pixels; holds `dn` until the caller reuses it.
+
+    Raises:
+        InputError: the part cannot be decoded.
+    """
+    window = chunk.window
+    dn = buffer[: bands * window.height * window.width].reshape(bands, window.height, window.width)
+    if not moves.any():
+        return Pixels(dn, reader.read(window, dn), dn)
+    margin = int(np.abs(moves).max())
+    top, left = max(0, window.row - margin), max(0, window.col - margin)
+    bottom = min(grid.height, window.row + window.height + margin)
+    right = min(grid.width, window.col + window.width + margin)
+    wide = np.empty((bands, bottom - top, right - left), dtype=np.uint16)
+    wide_quality = reader.read(Window(top, left, bottom - top, right - left), wide)
+    quality = None if wide_quality is None else np.empty((window.height, window.width), dtype=bool)
+    for cell, (dy, dx) in enumerate(moves.tolist()):
+        row, col = divmod(cell, chunk.cols)
+        y, x = row * CELL, col * CELL
+        ys = np.clip(np.arange(CELL) + window.row + y + dy - top, 0, wide.shape[1] - 1)
+        xs = np.clip(np.arange(CELL) + window.col + x + dx - left, 0, wide.shape[2] - 1)
+        dn[:, y : y + CELL, x : x + CELL] = wide[:, ys[:, None], xs]
+        if quality is not None and wide_quality is not None:
+            quality[y : y + CELL, x : x + CELL] = wide_quality[ys[:, None], xs]
+    y, x = window.row - top, window.col - left
+    return Pixels(dn, quality, wide[:, y : y + window.height, x : x + window.width])
