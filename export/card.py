@@ -58,13 +58,14 @@ def render(manifest: Mapping[str, Any], trained: TrainedEncoder, parity: Mapping
 
 RaVAEn variational autoencoder, {model["size"]}, the encoder's mean only ({model["parameters"]:,} parameters fly):
 a {TILE}x{TILE} px tile of {" ".join(manifest["bands"])} -> {model["latent"]} numbers.
-Their distance between two passes of a place scores change.
+Change is scored by the rule "{manifest["score"]["rule"]}" (onboard/change/rule.py has its constants).
 After Ruzicka et al., Scientific Reports 12:16939 (2022), doi:10.1038/s41598-022-19437-5.
 
 ## Training
 
 {len(trained.files)} GeoTIFF files of {len(places)} places: {", ".join(places)}.
-Held out: {", ".join(trained.recipe.hold_out) or "none"}. No label was read. Training hash `{model["training_hash"]}`.
+Held out: {", ".join(trained.recipe.hold_out) or "none"}. Training read no label.
+Training hash `{model["training_hash"]}`.
 
 ```
 {command(trained)}

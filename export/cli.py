@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from onboard.change.rule import ScoreRule
+from onboard.config import SCORE_RULES
 from onboard.errors import OnboardError
 
 app = typer.Typer(add_completion=False)
@@ -22,7 +24,9 @@ def export(
     data: Annotated[list[Path], typer.Option(help="Folders of real imagery for calibration and parity; repeat.")],
     out: Annotated[Path, typer.Option(help="The bundle is written to OUT/NAME.")],
     name: Annotated[str | None, typer.Option(help="Of the bundle; the band set's by default.")] = None,
-    score: Annotated[str, typer.Option(help="Score rule for the manifest, as JSON or @FILE.")] = '{"rule": "cosine"}',
+    score: Annotated[
+        str, typer.Option(help="Score rule: surprise, cosine, euclidean, or its constants as JSON or @FILE.")
+    ] = "surprise",
     detection: Annotated[str | None, typer.Option(help="Detection figures to merge in, as JSON or @FILE.")] = None,
     calibrate: Annotated[str, typer.Option(help="Range of activations: minmax, percentile or entropy.")] = "minmax",
     tiles: Annotated[int, typer.Option(min=1, help="Tiles to calibrate on, and at most as many to compare.")] = 2048,
@@ -32,7 +36,8 @@ def export(
     """Export CHECKPOINT to ONNX fp32 and INT8, measure parity, pack a bundle; its parity.json goes to stdout."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
     log = logging.getLogger("onboard-export")
-    rule, figures = _json(score, "--score"), _json(detection, "--detection") if detection else None
+    rule = _rule(score)
+    figures = _json(detection, "--detection") if detection else None
 
     import torch
 
@@ -71,6 +76,15 @@ def export(
         raise typer.Exit(1) from error
     log.info("%s", target)
     typer.echo((target / "parity.json").read_text(), nl=False)
+
+
+def _rule(text: str) -> dict[str, Any]:
+    """The whole score rule for the manifest, with every constant written out."""
+    raw = {"rule": text} if text in SCORE_RULES else _json(text, "--score")
+    try:
+        return ScoreRule.from_dict(raw).to_dict()
+    except OnboardError as error:
+        raise typer.BadParameter(str(error), param_hint="--score") from error
 
 
 def _json(text: str, option: str) -> dict[str, Any]:

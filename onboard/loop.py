@@ -1,42 +1,42 @@
 """The one-way pipeline, on one page: acquisition -> chunks -> looks -> scores -> chosen cells -> products -> store.
 
 Everything that must survive goes through the store, one chunk group at a time; whatever is broken off here is continued
-by the next run from there. Reading is one chunk ahead in a thread of its own; nothing else runs beside.
+by the next run from there. Reading and looking run ahead in threads of their own (`ahead`), coding beside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onboard.ahead import Part, look_ahead
 from onboard.change.look import Looker
 from onboard.change.pair import Comparison
-from onboard.change.prescan import Frozen, PreScan, cells_of, statistics_from_list, statistics_to_list
+from onboard.change.prescan import Frozen, PreScan, statistics_from_list, statistics_to_list
 from onboard.change.record import Records, is_clear, record_dtype
 from onboard.change.registration import Displacement
 from onboard.change.rule import ScoreRule
 from onboard.change.score import score_cells
 from onboard.clock import Stages
 from onboard.config import DetectConfig
-from onboard.downlink.choose import choose
+from onboard.downlink.choose import WAITING, Chooser
 from onboard.errors import InputError
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
 from onboard.report.outcome import CellStatus
 from onboard.sense.acquisition import Acquisition, Mask, Reader
-from onboard.sense.aligned import Pixels, read_chunk
 from onboard.sense.chunks import Chunk, plan_chunks, sample_chunks
-from onboard.sense.grid import CELL, Grid
+from onboard.sense.grid import CELL, Grid, Window
 from onboard.sense.normalise import BandStatistics
 from onboard.sense.prescan import band_histograms, scene_statistics
 from onboard.sense.stream import Stream
 from onboard.store import Store
 from onboard.store.memory import PastPass
-from onboard.store.rows import AcquisitionRow, ChunkRow, NewProduct
+from onboard.store.rows import AcquisitionRow, ChunkRow
 
 Progress = Callable[[Acquisition, int, int], None]
 """Called after each chunk with (acquisition, cells done, cells in all)."""
@@ -53,16 +53,6 @@ class Run:
     skipped: int = 0
     tiles: int = 0
     interrupted: bool = False
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One chunk as it comes from the reader; its pixels are overwritten when the chunk after next is read."""
-
-    chunk: Chunk
-    pixels: Pixels | None
-    truth: Mask | None
-    fault: InputError | None
 
 
 @dataclass(frozen=True)
@@ -238,37 +228,69 @@ class Detector:
         total = row.rows * row.cols
         finished = total - sum(chunk.cells for chunk in todo)
         looker = self._looker(place.acquisition, place.frozen.bands, chunks)
+        scored = [part.score for part in self.store.state.chunks(row.id)] if done else []
+        chooser = Chooser(
+            self.store.queue, self.config.budget_bytes, place.acquisition, run.grids[row.grid_id], self.bundle.bands,
+            self.artefact, total, scored, self.config.threads,
+        )  # fmt: skip
+        parts = look_ahead(
+            place.reader, place.acquisition.grid, len(self.bundle.bands), todo, place.frozen.displacement, looker,
+            self.stages,
+        )  # fmt: skip
+        with chooser, closing(parts):
+            return self._compare_and_choose(place, parts, chooser, finished, run)
+
+    def _compare_and_choose(
+        self, place: _Place, parts: Iterator[Part], chooser: Chooser, finished: int, run: Run
+    ) -> bool:
+        """The chunks that are not yet committed."""
+        row = place.row
+        total = row.rows * row.cols
         group: list[tuple[ChunkRow, Records | None]] = []
-        products: list[NewProduct] = []
         counters: dict[str, int] = {}
-        for part in self._read_ahead(place, todo):
+        for part in parts:
             chunk = part.chunk
-            if part.pixels is None:
+            if part.look is None or part.pixels is None:
                 assert part.fault is not None
                 counters[part.fault.kind] = counters.get(part.fault.kind, 0) + 1
                 counters["cells_not_read"] = counters.get("cells_not_read", 0) + chunk.cells
                 run.refused.append(part.fault)
                 group.append((_not_looked_at(chunk), None))
             else:
-                look = looker.look(part.pixels.dn, part.pixels.quality)
-                score, status = self._compare(look.records, chunk, place.past, counters)
-                truth = None if part.truth is None else _truth_share(part.truth, chunk, look.valid)
-                group.append((_chunk_row(chunk, status, score, truth), look.records))
+                score, status = self._compare(part.look.records, chunk, place.past, counters)
+                truth = None if part.truth is None else _truth_share(part.truth, chunk, part.look.valid)
+                group.append((_chunk_row(chunk, status, score, truth), part.look.records))
                 with self.stages.time("code"):
-                    products += choose(
-                        self.store.queue, self.config.budget_bytes, place.acquisition, run.grids[row.grid_id],
-                        self.bundle.bands, self.artefact, chunk, score, part.pixels.original, products,
-                    )  # fmt: skip
+                    chooser.offer(chunk, score, part.pixels.original)
             finished += chunk.cells
             run.tiles += chunk.cells
             stopping = self.stop()
             if stopping or sum(item[0].chunk.cells for item in group) >= self.config.group_cells:
-                self._commit(row.id, place.memory_id, group, products, counters)
+                self._commit(row.id, place.memory_id, group, chooser, counters)
             self.progress(place.acquisition, finished, total)
             if stopping and finished < total:
                 run.interrupted = True
                 return False
-        self._commit(row.id, place.memory_id, group, products, counters)
+        self._commit(row.id, place.memory_id, group, chooser, counters)
+        return self._choose_missed(place, chooser, run)
+
+    def _choose_missed(self, place: _Place, chooser: Chooser, run: Run) -> bool:
+        """Read again and code what was passed over and yet belongs into the queue; see `choose`."""
+        identity, budget = place.row.id, self.config.budget_bytes
+        dn = np.empty((len(self.bundle.bands), CELL, CELL), dtype=np.uint16)
+        with self.stages.time("choose missed"):
+            for row, col, score, floor in chooser.missed(identity, self.store.state.chunks(identity)):
+                if self.stop():
+                    run.interrupted = True
+                    return False
+                try:
+                    place.reader.read(Window(row * CELL, col * CELL, CELL, CELL), dn)
+                except InputError:
+                    continue  # counted when its turn came
+                chooser.code(row, col, score, dn, floor)
+                if len(chooser) >= WAITING:
+                    self.store.state.commit(identity, [], chooser.collect(), {}, budget)
+            self.store.state.commit(identity, [], chooser.collect(), {}, budget)
         return True
 
     def _compare(
@@ -288,7 +310,7 @@ class Detector:
                 if (seen[clear] >= self.config.history).all():
                     break
         with self.stages.time("score"):
-            score = score_cells(now, looks, self.rule.rule, self.encoder.artefact.output, self.config.history)
+            score = score_cells(now, looks, self.rule, self.encoder.artefact.output, self.config.history)
         status = np.full(len(now), CellStatus.SCORED, dtype=np.uint8)
         status[np.isnan(score)] = CellStatus.FIRST_LOOK
         status[~clear] = CellStatus.UNKNOWN
@@ -299,12 +321,14 @@ class Detector:
         acquisition: int,
         memory_id: int,
         group: list[tuple[ChunkRow, Records | None]],
-        products: list[NewProduct],
+        chooser: Chooser,
         counters: dict[str, int],
     ) -> None:
         """The memory first (idempotent), then everything else in one transaction; empties what it was given."""
         if not group:
             return
+        with self.stages.time("code"):
+            products = chooser.collect()
         with self.stages.time("store"):
             self.store.memory.write(
                 memory_id, [(item.chunk, records) for item, records in group if records is not None]
@@ -313,34 +337,7 @@ class Detector:
                 acquisition, [item for item, _ in group], products, counters, self.config.budget_bytes
             )
         group.clear()
-        products.clear()
         counters.clear()
-
-    def _read_ahead(self, place: _Place, chunks: list[Chunk]) -> Iterator[_Part]:
-        """Every chunk's pixels, or the fault that hit it; one chunk ahead, in two buffers."""
-        bands, reader = len(self.bundle.bands), place.reader
-        largest = max((chunk.cells for chunk in chunks), default=0) * CELL * CELL * bands
-        buffers = [np.empty(largest, dtype=np.uint16) for _ in range(min(2, len(chunks)))]
-
-        def read(index: int) -> _Part:
-            chunk = chunks[index]
-            moves = place.frozen.displacement.of_cells(*cells_of(chunk))
-            try:
-                pixels = read_chunk(reader, chunk, place.acquisition.grid, bands, moves, buffers[index % 2])
-                return _Part(chunk, pixels, reader.truth(chunk.window), None)
-            except InputError as error:
-                return _Part(chunk, None, None, error)
-
-        if not chunks:
-            return
-        with ThreadPoolExecutor(1, "read") as pool:
-            ahead: Future[_Part] = pool.submit(read, 0)
-            for index in range(len(chunks)):
-                with self.stages.time("wait for read"):
-                    part = ahead.result()
-                if index + 1 < len(chunks):
-                    ahead = pool.submit(read, index + 1)
-                yield part
 
     def _oddities(self, acquisition: Acquisition, rows: int, cols: int) -> dict[str, int]:
         dropped = acquisition.grid.width * acquisition.grid.height - rows * cols * CELL * CELL

@@ -45,7 +45,7 @@ def change(
             typer.echo(f"... {name}", err=True)
 
     try:
-        result = evaluate_change(folder, bundle, runtime, precision, score, seed, progress)
+        result = evaluate_change(folder, bundle, runtime, precision, score, seed, progress=progress)
     except OnboardError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
@@ -53,6 +53,38 @@ def change(
         print(json.dumps(_finite(result.to_json()), indent=2))
         return
     _table(result)
+
+
+@app.command()
+def sim(
+    seeds: Annotated[str, typer.Option(help="first-last, e.g. 100-109")] = "0-9",
+    bundle: Annotated[str, typer.Option(help="model bundle: a name that ships or a folder")] = "s2-10",
+    precision: Annotated[str, typer.Option(help="int8 or fp32")] = "int8",
+    plain: Annotated[
+        Path | None,
+        typer.Option(help="OSCD folder to train the plain RaVAEn recipe on, or its saved .pt: compare with it"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+) -> None:
+    """Simulated disasters: average precision of each kind, and false alarms on quiet passes."""
+    from ground.evaluation.plain import PlainRavaen, train_plain
+    from ground.evaluation.simulated import evaluate_simulated
+
+    first, _, last = seeds.partition("-")
+    chosen = range(int(first), int(last or first) + 1)
+    recipe = None
+    if plain is not None:
+        recipe = PlainRavaen.load(plain) if plain.is_file() else train_plain(plain)
+    result = evaluate_simulated(
+        chosen, bundle, precision=precision, plain=recipe, progress=lambda name: typer.echo(f"... {name}", err=True)
+    )
+    if as_json:
+        print(json.dumps(_finite(result), indent=2))
+        return
+    for method, values in result["metrics"].items():
+        typer.echo(f"{method}:")
+        for name, value in values.items():
+            typer.echo(f"  {name:36} {100 * value:6.2f}")
 
 
 def _table(result) -> None:  # type: ignore[no-untyped-def]

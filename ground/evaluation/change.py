@@ -60,9 +60,10 @@ def evaluate_change(
     precision: str = "int8",
     score: str | None = None,
     seed: int = 0,
+    baselines: bool = True,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
-    """Score every labelled pair below a folder.
+    """Score every labelled pair below a folder; without `baselines` only by the flight path.
 
     Raises:
         InputError: no pair there, or one of them cannot be read.
@@ -78,9 +79,10 @@ def evaluate_change(
         progress(scene.name)
         template = _template(scene, model.bands)
         scores: dict[str, NDArray[Any]] = {"ours": fly(scene, config, model, encoder)}
-        pair = read_pair(scene, model.bands)
-        for name, baseline in baselines_for(model.bands).items():
-            scores[name] = baseline(*pair, model.bands, scene.shape)
+        if baselines:
+            pair = read_pair(scene, model.bands)
+            for name, baseline in baselines_for(model.bands).items():
+                scores[name] = baseline(*pair, model.bands, scene.shape)
         ranked = {name: replace(template, score=rank_unknown_last(value)) for name, value in scores.items()}
         for name, item in ranked.items():
             methods.setdefault(name, []).append(item)

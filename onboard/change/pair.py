@@ -325,7 +325,7 @@ def _fine_spectra(records: Records) -> F64:
     """All bands on fine sub-cells, fine bands first, standardised: float64 (n, 64, B)."""
     n = len(records)
     coarse = records["coarse"].astype(np.float32)
-    spread = (_flat(coarse) @ _SPREAD).reshape(n, coarse.shape[1], -1)
+    spread = (_flat(coarse) @ _SPREAD).reshape(n, coarse.shape[1], FINE * FINE)
     both = np.concatenate([records["fine"], spread], axis=1)
     return np.asarray((both.transpose(0, 2, 1) - INPUT_ZERO) * INPUT_STEP, dtype=np.float64)
 

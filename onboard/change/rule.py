@@ -27,6 +27,9 @@ class ScoreRule:
         rarity: how much less a loss counts where the past spectrum itself is unusual in its scene (0: fully).
         shrink: added to the variance of each band when a spectrum's rarity is judged.
         latent: weight of the distance of latents.
+        prior: share of cells that is expected to have changed; what the probability is declared under.
+        calibration: (a, b) of probability = sigmoid(logit(prior) + a + b asinh(s)), fitted on simulation; strictly
+            rising, so that no ranking is lost. The distances of latents are not calibrated.
     """
 
     rule: str = "surprise"
@@ -40,6 +43,8 @@ class ScoreRule:
     rarity: float = 0.1
     shrink: float = 0.05
     latent: float = 0.1
+    prior: float = 0.02
+    calibration: tuple[float, float] = (-3.0, 2.5)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> ScoreRule:
@@ -52,11 +57,14 @@ class ScoreRule:
         unknown = sorted(set(raw) - known)
         if unknown:
             raise BundleError(f"score: {', '.join(unknown)} not known to this software")
-        made = cls(**dict(raw))
+        values = dict(raw)
+        if "calibration" in values:
+            values["calibration"] = tuple(float(v) for v in values["calibration"])
+        made = cls(**values)
         if made.rule not in SCORE_RULES:
             raise BundleError(f"score rule {made.rule!r} is not known; this software has {', '.join(SCORE_RULES)}")
         return made
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return asdict(self)
+        return asdict(self) | {"calibration": list(self.calibration)}

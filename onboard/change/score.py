@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from onboard.change.pair import Comparison
 from onboard.change.record import Records, is_clear
+from onboard.change.rule import ScoreRule
 from onboard.infer.bundle import Tensor
 
 F32 = NDArray[np.float32]
@@ -43,7 +44,7 @@ def latent_distance(now: NDArray[np.uint8], past: NDArray[np.uint8], output: Ten
 def score_cells(
     now: Records,
     past: Sequence[tuple[Records, Comparison | None]],
-    kind: str,
+    rule: ScoreRule,
     output: Tensor,
     history: int,
 ) -> F32:
@@ -53,12 +54,13 @@ def score_cells(
         now: records of the new pass, (N,).
         past: records (N,) of past passes, newest first, all zero where a cell was not seen; each with its comparison
             (needed by "surprise" only).
-        kind: "cosine", "euclidean" or "surprise".
+        rule: which distance, and its constants.
         output: the artefact's output tensor.
         history: k, how many clear past looks count.
 
     Returns:
-        float32 (N,), higher = more change; nan where the new look or all of the past is not clear.
+        float32 (N,), higher = more change: for "surprise" a probability 0..1 under the rule's prior, else a distance; nan
+        where the new look or all of the past is not clear.
     """
     best = np.full(len(now), np.inf, dtype=np.float32)
     used = np.zeros(len(now), dtype=np.int64)
@@ -69,12 +71,22 @@ def score_cells(
         if not chosen.any():
             continue
         a, b = (now, records) if everything else (now[chosen], records[chosen])
-        if kind == "surprise":
+        if rule.rule == "surprise":
             assert comparison is not None
             distance = comparison.score(a, b, latent_distance(a["latent"], b["latent"], output, "euclidean"))
         else:
-            distance = latent_distance(a["latent"], b["latent"], output, kind)
+            distance = latent_distance(a["latent"], b["latent"], output, rule.rule)
         best[chosen] = np.minimum(best[chosen], distance)
         used[chosen] += 1
     best[used == 0] = np.nan
-    return best
+    return probability(best, rule) if rule.rule == "surprise" else best
+
+
+def probability(surprise: F32, rule: ScoreRule) -> F32:
+    """Calibrated probability of change, float32 of the same shape: Platt scaling of asinh(s) (see `ScoreRule`).
+
+    asinh is linear around 0 and logarithmic above: the tail of what did not change falls off like a power.
+    """
+    a, b = rule.calibration
+    logit = np.log(rule.prior / (1 - rule.prior)) + a + b * np.arcsinh(surprise.astype(np.float64))
+    return np.asarray(1 / (1 + np.exp(-logit)), dtype=np.float32)

@@ -19,6 +19,8 @@ class JsonLines(logging.Formatter):
         """The line."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line = {"time": f"{stamp}.{int(record.msecs):03d}Z", "level": record.levelname.lower(), "logger": record.name}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
         return json.dumps({**line, "message": record.getMessage(), **getattr(record, "fields", {})})
 
 

@@ -33,6 +33,8 @@ VERSION = 1
 _HEAD = struct.Struct(">4sBI")
 _CRC = struct.Struct(">I")
 MAX_HEADER_BYTES = 1 << 16
+HEADER_BYTES = 1_500
+"""About what the header (mostly the CRS) and the codestreams' own headers take."""
 MAX_SIDE_PX = 4096
 MAX_BANDS = 64
 
@@ -92,6 +94,20 @@ def encode(product: Product) -> bytes:
     text = zlib.compress(json.dumps(header, sort_keys=True, separators=(",", ":")).encode(), 9)
     body = _HEAD.pack(MAGIC, VERSION, len(text)) + text + b"".join(blobs)
     return body + _CRC.pack(zlib.crc32(body))
+
+
+def estimate_bytes(dn: NDArray[np.uint16]) -> float:
+    """About how many bytes `encode` makes of uint16 (B, H, W), for a hundredth of its price.
+
+    Linear in the logarithms of the residuals of a simple prediction; fitted on OSCD: 2.4 % standard deviation.
+    """
+    total = float(HEADER_BYTES)
+    for band in dn:
+        factor = 2 if _is_replicated(band) else 1
+        x = band[::factor, ::factor].astype(np.int32)
+        residual = x[1:, 1:] - ((x[1:, :-1] + x[:-1, 1:]) >> 1)
+        total += x.size * (0.768 + 0.0993 * float(np.log2(1 + np.abs(residual)).mean()))
+    return total
 
 
 def decode(data: bytes) -> Product:

@@ -10,6 +10,9 @@ from onboard.sense.grid import CELL
 
 U8 = NDArray[np.uint8]
 
+_LINE = np.dtype(f"V{CELL}")
+_EVEN = np.uint64(0x00FF00FF00FF00FF)
+
 
 def valid_pixels(dn: U16, quality: Mask | None) -> Mask:
     """Pixels with data and without saturation in every band, and usable by the product's own word.
@@ -18,15 +21,16 @@ def valid_pixels(dn: U16, quality: Mask | None) -> Mask:
         dn: uint16 (B, H, W).
         quality: bool (H, W), or None.
     """
+    if quality is None and dn.min() != NODATA_DN and dn.max() != SATURATED_DN:
+        return np.ones(dn.shape[1:], dtype=bool)  # the usual case, at half the price
     valid: Mask = (dn.min(axis=0) != NODATA_DN) & (dn.max(axis=0) != SATURATED_DN)
     return valid if quality is None else valid & quality
 
 
 def sub_cell_share(valid: Mask, px: int) -> NDArray[np.float32]:
     """Share of valid pixels in every sub-cell of `px` px: bool (H, W) -> float32 (cells, n*n) in 0..1."""
-    height, width = valid.shape
-    count = valid.reshape(height // px, px, width // px, px).sum(axis=(1, 3), dtype=np.uint16)
-    return np.asarray(_by_cell(count[None], px)[:, 0] / np.float32(px * px), dtype=np.float32)
+    count = _sub_cell_sums(valid.view(np.uint8)[None], px)
+    return np.asarray(_by_cell(count, px)[:, 0] / np.float32(px * px), dtype=np.float32)
 
 
 def apply_tables(dn: U16, tables: U8, out: U8) -> None:
@@ -44,25 +48,47 @@ def apply_tables(dn: U16, tables: U8, out: U8) -> None:
 
 def sub_cell_means(x: U8, px: int) -> U8:
     """Rounded means over `px` x `px`: uint8 (B, H, W) -> uint8 (cells, B, n*n), n = 32 / px, cells row by row."""
-    bands, height, width = x.shape
-    lines = np.add.reduce(x.reshape(bands, height // px, px, width), axis=2, dtype=np.uint16)
-    sums = lines.reshape(bands, height // px, width // px, px).sum(axis=3, dtype=np.uint16)
     half = px * px // 2
-    return _by_cell(((sums + half) // np.uint16(px * px)).astype(np.uint8), px)
+    return _by_cell(((_sub_cell_sums(x, px) + np.uint16(half)) // np.uint16(px * px)).astype(np.uint8), px)
 
 
 def to_tiles(x: U8, out: U8) -> U8:
     """Cut into tiles: (B, H, W) -> (cells, B, 32, 32) in `out` (its first cells), row by row of cells."""
     bands, height, width = x.shape
     rows, cols = height // CELL, width // CELL
-    view = out[: rows * cols].reshape(rows, cols, bands, CELL, CELL)
-    np.copyto(view, x.reshape(bands, rows, CELL, cols, CELL).transpose(1, 3, 0, 2, 4))
-    return out[: rows * cols]
+    tiles = out[: rows * cols]
+    # a line of a tile as one item of 32 bytes: four times as fast as byte by byte
+    view = tiles.view(_LINE).reshape(rows, cols, bands, CELL)
+    np.copyto(view, x.view(_LINE).reshape(bands, rows, CELL, cols).transpose(1, 3, 0, 2))
+    return tiles
+
+
+def _sub_cell_sums(x: U8, px: int) -> U16:
+    """Sums over `px` x `px` (4 or 8): uint8 (B, H, W), C-contiguous -> uint16 (B, H/px, W/px).
+
+    Eight pixels are added at a time: a 64-bit word holds four 16-bit sums of two neighbours each, which cannot overflow
+    into each other (8 rows x 2 pixels x 255 < 65536).
+    """
+    bands, height, width = x.shape
+    pairs = np.empty((bands, height // px, width // 2), dtype=np.uint16)
+    for band in range(bands):  # a band at a time stays in the processor's cache
+        words = x[band].view(np.uint64)
+        sums = words & _EVEN
+        sums += (words >> np.uint64(8)) & _EVEN
+        lines = sums.reshape(height // px, px, -1)
+        total = pairs[band].view(np.uint64)
+        np.add(lines[:, 0], lines[:, 1], out=total)
+        for line in range(2, px):
+            total += lines[:, line]
+    while pairs.shape[2] * px > width:
+        pairs = pairs[:, :, 0::2] + pairs[:, :, 1::2]
+    return pairs
 
 
 def _by_cell(sub: NDArray[np.generic], px: int) -> NDArray:  # type: ignore[type-arg]
     """(B, H/px, W/px) -> (cells, B, n*n), cells row by row."""
     n = CELL // px
     bands, height, width = sub.shape
-    cells = sub.reshape(bands, height // n, n, width // n, n).transpose(1, 3, 0, 2, 4)
-    return np.ascontiguousarray(cells).reshape(-1, bands, n * n)
+    lines = np.ascontiguousarray(sub).view(f"V{n * sub.itemsize}").reshape(bands, height // n, n, width // n)
+    cells = np.ascontiguousarray(lines.transpose(1, 3, 0, 2))
+    return cells.view(sub.dtype).reshape(-1, bands, n * n)

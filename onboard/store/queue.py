@@ -15,7 +15,7 @@ CREATE TABLE queue (
   id INTEGER PRIMARY KEY AUTOINCREMENT, acquisition INTEGER NOT NULL, row INTEGER NOT NULL, col INTEGER NOT NULL,
   score REAL NOT NULL, value REAL NOT NULL, density REAL NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL,
   payload BLOB NOT NULL, UNIQUE (acquisition, row, col));
-CREATE INDEX queue_density ON queue (density);
+CREATE INDEX queue_worst ON queue (density, acquisition DESC, row DESC, col DESC, size);
 """
 
 
@@ -44,14 +44,18 @@ class Queue:
             self._trim(budget_bytes)
 
     def _trim(self, budget_bytes: int) -> None:
-        used = self._db.execute("SELECT coalesce(sum(size), 0) FROM queue").fetchone()[0]
-        while used > budget_bytes:
+        over = self._db.execute("SELECT coalesce(sum(size), 0) FROM queue").fetchone()[0] - budget_bytes
+        leaving = []
+        if over > 0:
             # equal density: the later cell leaves, so that the outcome never depends on how often a run was broken off
-            worst, size = self._db.execute(
-                "SELECT id, size FROM queue ORDER BY density, acquisition DESC, row DESC, col DESC LIMIT 1"
-            ).fetchone()
-            self._db.execute("DELETE FROM queue WHERE id=?", (worst,))
-            used -= size
+            for identity, size in self._db.execute(
+                "SELECT id, size FROM queue ORDER BY density, acquisition DESC, row DESC, col DESC"
+            ):
+                leaving.append((identity,))
+                over -= size
+                if over <= 0:
+                    break
+        self._db.executemany("DELETE FROM queue WHERE id=?", leaving)
 
     def floor(self, budget_bytes: int) -> tuple[float, float]:
         """(value per byte to beat, mean bytes of a queued product); the first is 0 while there is room for more."""

@@ -217,7 +217,7 @@ def _storm(spec: SimSpec, style: Style, overview: Land) -> Disaster:
     track = math.pi * float(rng.random())
     towards = (spec.size * (0.3 + 0.4 * float(rng.random())), spec.size * (0.3 + 0.4 * float(rng.random())))
     width = (0.13 + 0.10 * float(rng.random())) * min(spec.size, 2500)
-    wet_level = _quantile(overview.terrain.height, overview.terrain.shore >= 1, 0.04 + 0.05 * float(rng.random()))
+    wet_level = _quantile(overview.terrain.height, overview.terrain.shore >= 1, 0.06 + 0.07 * float(rng.random()))
 
     def lay(land: Land) -> Effect:
         dy, dx = _offsets(land, *towards)
@@ -230,10 +230,10 @@ def _storm(spec: SimSpec, style: Style, overview: Land) -> Disaster:
         house = uniform(hash32(key, pair_y[:, None], pair_x[None, :]))
         patch = smoothstep(-1.4, 0.6, noise(key + 2, land.rows, land.cols, 4))
         dry_land = land.terrain.shore >= 1
-        torn = broken * (house < np.float32(0.65)) * _share(land.cover, {BUILT: 0.8, ROAD: 0.45})
-        bare = broken * patch * _share(land.cover, {FOREST: 0.85, SHRUB: 0.4})
-        strewn = broken * patch * _share(land.cover, {FOREST: 0.45, GRASS: 0.35, FIELD: 0.15, SHRUB: 0.2})
-        strewn *= house < np.float32(0.5)
+        torn = broken * (house < np.float32(0.65)) * _share(land.cover, {BUILT: 0.85, ROAD: 0.5})
+        bare = broken * patch * _share(land.cover, {FOREST: 0.88, SHRUB: 0.6})
+        strewn = broken * patch * _share(land.cover, {FOREST: 0.5, GRASS: 0.65, FIELD: 0.2, SHRUB: 0.45})
+        strewn *= house < np.float32(0.75)
         tarps = torn * (house < np.float32(0.08))
         wet = smoothstep(0.0, 0.8, np.float32(wet_level) - land.terrain.height) * smoothstep(0.1, 0.6, force)
         wet *= _share(land.cover, {FIELD: 0.8, GRASS: 0.8, FOREST: 0.35, SHRUB: 0.6, ROAD: 0.6, BUILT: 0.3})

@@ -94,9 +94,7 @@ def make_terrain(world: int, style: Style, rows: F64, cols: F64) -> Terrain:
     return Terrain(height, slope_y, slope_x, main, np.maximum(shore, np.float32(0)))
 
 
-def _line_distance(
-    world: int, name: str, bearing: float, spacing: float, rows: F64, cols: F64, bend: float
-) -> F32:
+def _line_distance(world: int, name: str, bearing: float, spacing: float, rows: F64, cols: F64, bend: float) -> F32:
     """Distance in pixels to the nearest of a family of meandering lines `spacing` apart, about true near the line."""
     key = key_of(world, name)
     phase = (key % 1000) / 1000

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from onboard.errors import UsageError
 from onboard.sense.simulator.noise import generator, key_of
 
-VERSION = 2
+VERSION = 3
 """Of the world: raise it whenever any pixel changes, so that caches and quoted figures are not mixed up."""
 
 DISASTERS = ("flood", "fire", "landslide", "storm")
@@ -128,7 +128,7 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "flood": _span((25, 90), (0.10, 0.30), (0.0, 0.4), (0.8, 1.0), (0.4, 0.7), (4, 9)),
     "fire": _span((150, 450), (0.45, 0.70), (0.3, 1.0), (0.0, 0.4), (0.1, 0.3), (1, 3)),
     "landslide": _span((380, 620), (0.55, 0.80), (0.0, 0.4), (0.0, 0.3), (0.1, 0.3), (2, 4)),
-    "storm": _span((15, 90), (0.30, 0.55), (0.0, 0.3), (0.3, 0.8), (0.5, 0.9), (2, 6)),
+    "storm": _span((15, 90), (0.38, 0.62), (0.0, 0.3), (0.05, 0.45), (0.5, 0.9), (2, 6)),
     "none": _span((20, 500), (0.10, 0.60), (0.0, 0.8), (0.2, 1.0), (0.2, 0.7), (1, 7)),
 }
 

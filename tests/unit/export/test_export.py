@@ -185,11 +185,9 @@ def test_from_geotiffs_to_a_bundle_by_command_line(tmp_path):
     result = run(ground_app, ["train", "encoder", data, "--out", str(tmp_path / "run"), *options])
     assert result.exit_code == 0, result.output
     assert load_checkpoint(tmp_path / "run" / "encoder.ckpt").recipe.hold_out == ("two",)
-    result = run(
-        export_app, [ckpt, "--data", data, "--out", str(tmp_path), "--name", "mine", "--score", '{"rule": "euclid"}']
-    )
+    result = run(export_app, [ckpt, "--data", data, "--out", str(tmp_path), "--name", "mine", "--score", "euclidean"])
     assert result.exit_code == 0, result.output
-    assert load_bundle(str(tmp_path / "mine")).score == {"rule": "euclid"}
+    assert load_bundle(str(tmp_path / "mine")).score["rule"] == "euclidean"
     assert json.loads((tmp_path / "mine" / "parity.json").read_text())["places"] == ["two"]
 
 

@@ -1,0 +1,79 @@
+"""Chunks read and looked at ahead of their comparison: three stages on three threads, in step, in bounded buffers.
+
+While the loop compares and stores one chunk, the next is looked at and the one after it is read. numpy, GDAL and the
+runtime let go of the interpreter while they work, so two cores are busy without a second process.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from onboard.change.look import Look, Looker
+from onboard.change.prescan import cells_of
+from onboard.change.registration import Displacement
+from onboard.clock import Stages
+from onboard.errors import InputError
+from onboard.sense.acquisition import Mask, Reader
+from onboard.sense.aligned import Pixels, read_chunk
+from onboard.sense.chunks import Chunk
+from onboard.sense.grid import CELL, Grid
+
+AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Part:
+    """One chunk: its pixels and what was seen of it, or the fault that hit it.
+
+    The pixels are overwritten once the part after it has been asked for.
+    """
+
+    chunk: Chunk
+    pixels: Pixels | None = None
+    truth: Mask | None = None
+    look: Look | None = None
+    fault: InputError | None = None
+
+
+def look_ahead(
+    reader: Reader,
+    grid: Grid,
+    bands: int,
+    chunks: Sequence[Chunk],
+    displacement: Displacement,
+    looker: Looker,
+    stages: Stages,
+) -> Generator[Part, None, None]:
+    """Every chunk in order. `reader` and `looker` belong to this until it ends."""
+    largest = max((chunk.cells for chunk in chunks), default=0) * CELL * CELL * bands
+    buffers = [np.empty(largest, dtype=np.uint16) for _ in range(min(AHEAD + 1, len(chunks)))]
+
+    def read(index: int) -> Part:
+        chunk = chunks[index]
+        moves = displacement.of_cells(*cells_of(chunk))
+        try:
+            with stages.time("read"):
+                pixels = read_chunk(reader, chunk, grid, bands, moves, buffers[index % len(buffers)])
+                return Part(chunk, pixels, reader.truth(chunk.window))
+        except InputError as error:
+            return Part(chunk, fault=error)
+
+    def look(coming: Future[Part]) -> Part:
+        part = coming.result()
+        if part.pixels is None:
+            return part
+        return Part(part.chunk, part.pixels, part.truth, looker.look(part.pixels.dn, part.pixels.quality))
+
+    with ThreadPoolExecutor(1, "read") as reading, ThreadPoolExecutor(1, "look") as looking:
+        ahead = deque(looking.submit(look, reading.submit(read, i)) for i in range(min(AHEAD, len(chunks))))
+        for index in range(len(chunks)):
+            with stages.time("wait for look"):
+                part = ahead.popleft().result()
+            if index + AHEAD < len(chunks):
+                ahead.append(looking.submit(look, reading.submit(read, index + AHEAD)))
+            yield part
