@@ -32,7 +32,7 @@ BATCH = 16 * BLOCK_ROWS
 
 def remembered(store: Path) -> np.ndarray:
     """All clear latents of a store's newest artefact, uint8 (n, 128)."""
-    from onboard.cli.search import pick_model
+    from onboard.change.remembered import pick_model
     from onboard.store.recall import Recall
 
     with Recall(store) as recall:
@@ -87,7 +87,7 @@ def main() -> None:
     p.add_argument("--latents", type=int, default=10_000_000)
     p.add_argument("--store", type=Path, help="take latents from this store")
     p.add_argument("--uniform", action="store_true", help="uniform noise: no row can be left out")
-    p.add_argument("--metric", choices=("cosine", "euclidean"), default="euclidean")
+    p.add_argument("--metric", choices=("cosine", "euclidean"), default="cosine")
     p.add_argument("--top", type=int, default=20)
     p.add_argument("--queries", type=int, default=5, help="searches; the median counts (default: %(default)s)")
     p.add_argument("--folder", type=Path, help="for the temporary archive")

@@ -38,6 +38,7 @@ def pack(
     parity: Mapping[str, Any],
     *,
     score: Mapping[str, Any],
+    cloud: Mapping[str, Any] | None = None,
     version: int = 1,
 ) -> Path:
     """Write the bundle `out/name`, replacing what is there only once everything is written.
@@ -47,6 +48,7 @@ def pack(
         scales: uint8 scale of the integer artefact's input and output.
         parity: from `export.parity.report`.
         score: the score rule that the flight software applies to these latents.
+        cloud: the head that tells hidden sub-cells, from `ground train cloud`.
         version: of the bundle, counted up by whoever publishes it.
 
     Returns:
@@ -90,6 +92,8 @@ def pack(
     }
     write_json(staging / "manifest.json", manifest)
     write_json(staging / "parity.json", parity)
+    if cloud is not None:
+        write_json(staging / "cloud.json", cloud)
     (staging / "card.md").write_text(card.render(manifest, trained, parity))
     files = sorted(path for path in staging.iterdir())
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]

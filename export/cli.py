@@ -27,6 +27,7 @@ def export(
     score: Annotated[
         str, typer.Option(help="Score rule: surprise, cosine, euclidean, or its constants as JSON or @FILE.")
     ] = "surprise",
+    cloud: Annotated[str | None, typer.Option(help="Head of `ground train cloud`, as @FILE.")] = None,
     detection: Annotated[str | None, typer.Option(help="Detection figures to merge in, as JSON or @FILE.")] = None,
     calibrate: Annotated[str, typer.Option(help="Range of activations: minmax, percentile or entropy.")] = "minmax",
     tiles: Annotated[int, typer.Option(min=1, help="Tiles to calibrate on, and at most as many to compare.")] = 2048,
@@ -38,6 +39,7 @@ def export(
     log = logging.getLogger("onboard-export")
     rule = _rule(score)
     figures = _json(detection, "--detection") if detection else None
+    head = _json(cloud, "--cloud") if cloud else None
 
     import torch
 
@@ -66,7 +68,7 @@ def export(
             report = parity.report(trained, fp32, int8, scales, real, places, figures)
             report["calibration"] = {"method": calibrate, "tiles": len(calibration), "seed": seed}
             target = bundle.pack(
-                out, name or recipe.name, trained, fp32, int8, scales, report, score=rule, version=version
+                out, name or recipe.name, trained, fp32, int8, scales, report, score=rule, cloud=head, version=version
             )
     except OnboardError as error:
         log.error("%s", error)

@@ -87,6 +87,20 @@ def sim(
             typer.echo(f"  {name:36} {100 * value:6.2f}")
 
 
+@app.command()
+def ablation(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="folder with oscd/labelled and fires")],
+    out: Annotated[Path | None, typer.Option(help="also write the figures here, as JSON")] = None,
+) -> None:
+    """What each part of the score adds: a Markdown table (some minutes)."""
+    from ground.evaluation.ablation import run_ablation, table
+
+    result = run_ablation(data / "oscd" / "labelled", data / "fires", lambda name: typer.echo(f"... {name}", err=True))
+    if out is not None:
+        out.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    typer.echo(table(result))
+
+
 def _table(result) -> None:  # type: ignore[no-untyped-def]
     from rich.console import Console
     from rich.table import Table

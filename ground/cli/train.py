@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ground.cli.head import EPILOG, head
 from onboard.errors import OnboardError
 from onboard.sense.bands import BAND_SETS, canonical_band
 from onboard.sense.normalise import NormaliseRule
@@ -105,3 +106,31 @@ def encoder(
         precision=precision,
     )  # fmt: skip
     typer.echo(str(final))
+
+
+@app.command()
+def cloud(
+    clear: Annotated[list[Path], typer.Argument(help="Folders of cloud-free imagery.")],
+    out: Annotated[Path, typer.Option(help="The head is written here, as JSON, for `onboard-export --cloud @FILE`.")],
+    bands: Annotated[str, typer.Option(help="Band set or comma-separated bands.")] = "s2-10",
+    seeds: Annotated[int, typer.Option(min=2, help="Simulated landscapes of each disaster; half are kept aside.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of weights and batches.")] = 0,
+) -> None:
+    """Train the head that tells cloud and shadow, on the simulator and on cloud-free imagery (minutes)."""
+    import json
+
+    from ground.training.cloud import train_cloud
+    from onboard.sense.simulator.spec import DISASTERS
+
+    _, names = parse_bands(bands)
+    streams = [f"sim:{number}?disaster={kind}" for number in range(seeds) for kind in DISASTERS]
+    try:
+        head, figures = train_cloud(names, NormaliseRule(), streams, clear, seed)
+    except OnboardError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    out.write_text(json.dumps(head.to_dict(names) | {"figures": figures}, indent=1) + "\n", encoding="utf-8")
+    typer.echo(json.dumps({"metrics": figures}))
+
+
+app.command("head", epilog=EPILOG)(head)

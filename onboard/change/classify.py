@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from onboard.change.heads import Head, HeadError
+from onboard.change.record import Records
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import Grid
 from onboard.store.memory import Memory
@@ -63,7 +64,7 @@ class Classifier:
         if not now:
             return None
         record, _ = self._memory.read(now[0].id, chunk, self._dtype)
-        past = []
+        past: list[Records] = []
         for one in passes:
             if one.sensing_time < time and len(past) < self._history:
                 before, _ = self._memory.read(one.id, chunk, self._dtype)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def find_looks(
 
 
 def stack(looks: Sequence[CellLook], dtype: np.dtype[Any], history: int) -> tuple[Records, list[Records]]:
-    """Looks as `heads.extract` takes them: records (N,), and `history` times those before, zeros where there is none."""
+    """Looks as `heads.extract` takes them: records (N,), and `history` earlier ones, zeros where there is none."""
     now, past = np.zeros(len(looks), dtype=dtype), [np.zeros(len(looks), dtype=dtype) for _ in range(history)]
     for i, look in enumerate(looks):
         now[i] = look.record[0]
@@ -175,7 +176,7 @@ def _in_ring(ring: NDArray[np.float64], rows: int, cols: int) -> NDArray[np.bool
     """Cells whose centre lies in a closed ring of pixels, bool (rows, cols), by crossings of a ray."""
     x, y = (np.arange(cols) + 0.5)[None, :] * CELL, (np.arange(rows) + 0.5)[:, None] * CELL
     inside = np.zeros((rows, cols), dtype=bool)
-    for (x0, y0), (x1, y1) in zip(ring[:-1], ring[1:], strict=True):
+    for (x0, y0), (x1, y1) in pairwise(ring):
         if y0 != y1:
             inside ^= ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
     return inside

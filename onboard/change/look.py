@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onboard.change.pair import INPUT_STEP, INPUT_ZERO
+from onboard.change.cloud import CloudTest
+from onboard.change.pair import INPUT_STEP, INPUT_ZERO, coarse_spectra
 from onboard.change.record import (
     COARSE_PX,
     FINE_PX,
@@ -86,6 +87,8 @@ class Looker:
             ]
         )
         self._fine, self._coarse = fine_bands(bundle.bands), coarse_bands(bundle.bands)
+        order = self._fine + self._coarse
+        self._cloud = bundle.cloud and CloudTest(bundle.cloud, statistics, order, INPUT_STEP, INPUT_ZERO)
         bands = len(bundle.bands)
         self._input = np.empty(bands * max_cells * CELL * CELL, dtype=np.uint8)
         self._tiles = np.empty((max_cells, bands, CELL, CELL), dtype=np.uint8)
@@ -119,6 +122,8 @@ class Looker:
             records["fine"] = sub_cell_means(x[self._fine], FINE_PX)
             if self._coarse:
                 records["coarse"] = sub_cell_means(x[self._coarse], COARSE_PX)
+            if self._cloud:
+                share[self._cloud.hidden(coarse_spectra(records))] = 0
             records["valid"] = pack_valid(share >= SUB_CELL_VALID)
             records["flags"] = np.where(share.mean(axis=1) >= self._min_valid, FLAG_CLEAR, 0)
         if encode:

@@ -157,7 +157,7 @@ class Comparison:
             return np.zeros(len(now), dtype=np.float32)
         falls = self._vegetation.falls(now, past)
         near, ratio = (np.maximum(x - np.float32(m), 0) for x, m in zip(falls[:2], self._model.drop, strict=True))
-        whitened = np.matmul(self._whiten, _coarse_spectra(past)) + self._whiten_offset
+        whitened = np.matmul(self._whiten, coarse_spectra(past)) + self._whiten_offset
         unusual = np.einsum("nbs,nbs->ns", whitened, whitened)
         rarity = np.float32(self._rule.rarity)
         squares = near * ratio * ((1 + rarity) / (unusual + rarity))
@@ -241,7 +241,7 @@ def fit_pair(
     forward, backward = _ridge(rows_past, rows_now[:, :f], rule.ridge), _ridge(rows_now, rows_past[:, :f], rule.ridge)
     usable = _coarse_valid(now, past).astype(bool)
     spectra_now, spectra_past = (
-        ((_coarse_spectra(records) - INPUT_ZERO) * INPUT_STEP).transpose(0, 2, 1)[usable] for records in (now, past)
+        ((coarse_spectra(records) - INPUT_ZERO) * INPUT_STEP).transpose(0, 2, 1)[usable] for records in (now, past)
     )
     mean, whiten = _whitening(spectra_past, rule.shrink)
     vegetation = _Vegetation.for_bands(bands, statistics_now, statistics_past)
@@ -312,7 +312,7 @@ def _blocks(fine: NDArray[np.uint8]) -> F32:
     return (pairs[..., 0] + pairs[..., 1]).reshape(-1, COARSE * COARSE) * np.float32(0.25)
 
 
-def _coarse_spectra(records: Records) -> F32:
+def coarse_spectra(records: Records) -> F32:
     """All bands on coarse sub-cells, fine bands first, in steps of the input: float32 (N, B, 16)."""
     n, f = len(records), records["fine"].shape[1]
     out = np.empty((n, f + records["coarse"].shape[1], COARSE * COARSE), dtype=np.float32)

@@ -110,7 +110,7 @@ class PreScan:
         self, past: Sequence[PastPass], displacement: Displacement, bands: Sequence[BandStatistics], rule: ScoreRule,
         output: Tensor,
     ) -> dict[str, PairModel]:  # fmt: skip
-        """What is usual between the acquisition and each past pass, by `PastPass.key`, where enough cells are common."""
+        """What is usual between the acquisition and each past pass with enough common cells, by its key."""
         now: list[Records] = []
         looked: list[Chunk] = []
         for chunk in self._sample:

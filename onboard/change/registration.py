@@ -112,15 +112,14 @@ def _peak(
     """(position, (dy, dx), weight) of the correlation's peak; None where it lies on the border of the search."""
     reference = _unit(past.astype(np.float32).reshape(len(past), -1))
     boxes = _box_sums(pixels)  # (F, H - 3, W - 3), sums over 4 x 4 px from each pixel
-    height, width = past.shape[1] * FINE_PX, past.shape[2] * FINE_PX
-    side = 2 * SEARCH_PX + 1
-    # every displacement at once would be 289 copies; a row of them fits the cache
-    score = np.empty((side, side), dtype=np.float32)
-    for dy in range(side):
-        lines = boxes[:, dy : dy + height : FINE_PX]
-        for dx in range(side):
-            now = lines[:, :, dx : dx + width : FINE_PX].reshape(len(past), -1)
-            score[dy, dx] = (reference * _unit(now)).sum() / len(past)
+    boxes -= boxes.mean(axis=(1, 2), keepdims=True)  # small numbers, or the variance below would lose its digits
+    bands, rows, cols = past.shape
+    side, spans = 2 * SEARCH_PX + 1, (rows * FINE_PX - FINE_PX + 1, cols * FINE_PX - FINE_PX + 1)
+    windows = np.lib.stride_tricks.sliding_window_view(boxes, spans, axis=(1, 2))
+    now = windows[:, :side, :side, ::FINE_PX, ::FINE_PX].reshape(bands, side * side, -1)  # every displacement at once
+    variance = np.einsum("fdn,fdn->fd", now, now) - now.sum(axis=2) ** 2 / now.shape[2]
+    dots = np.matmul(now, reference[:, :, None])[..., 0]  # the reference is centred, so `now` need not be
+    score = (dots / np.sqrt(variance + np.float32(1e-6))).mean(axis=0).reshape(side, side)
     y, x = np.unravel_index(int(score.argmax()), score.shape)
     if not (0 < y < side - 1 and 0 < x < side - 1):
         return None

@@ -59,8 +59,8 @@ def score_cells(
         history: k, how many clear past looks count.
 
     Returns:
-        float32 (N,), higher = more change: for "surprise" a probability 0..1 under the rule's prior, else a distance; nan
-        where the new look or all of the past is not clear.
+        float32 (N,), higher = more change: for "surprise" a probability 0..1 under the rule's prior, else a distance;
+        nan where the new look or all of the past is not clear.
     """
     best = np.full(len(now), np.inf, dtype=np.float32)
     used = np.zeros(len(now), dtype=np.int64)

@@ -74,6 +74,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--group-cells", type=_positive, default=2048, metavar="N", help="cells per commit (default: %(default)s)"
     )
+    p.add_argument(
+        "--head", action="append", default=[], type=Path, metavar="FILE", help="name the class of detections; repeat"
+    )
     p.add_argument("--geotiff", action="store_true", help="also write every product as a GeoTIFF, for QGIS")
     p.add_argument("--json", action="store_true", help="print summary.json on stdout")
     p.add_argument("--verbose", action="store_true", help="log more")
@@ -97,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Everything between the command line and the exit code."""
+    from onboard.change.classify import Classifier, load_head
+    from onboard.change.record import record_dtype
     from onboard.infer.runtime import load_encoder
     from onboard.loop import Detector
     from onboard.report.collect import collect
@@ -121,7 +126,20 @@ def run(args: argparse.Namespace) -> int:
 
     with stages.time("load model"):
         encoder = load_encoder(bundle, config.runtime, config.precision, config.threads, config.batch)
+    heads = [load_head(path) for path in args.head]
     with Store(args.store or args.out / "store") as store:
+        classifier = (
+            Classifier(
+                heads,
+                store.memory,
+                encoder.artefact.sha256,
+                record_dtype(bundle.latent, bundle.bands),
+                config.history,
+                config.lookback,
+            )
+            if heads
+            else None
+        )  # a head of another model ends the run before it begins
         if store.memory.reset:
             log.warning("%s: began a new memory, every place is a first look", store.memory.reset)
         with stopper:
@@ -133,7 +151,9 @@ def run(args: argparse.Namespace) -> int:
             for note in source.notes:
                 log.info("%s: %s", source.where, note)
         with stages.time("report"):
-            outcome = collect(store, result, streams, config, bundle, encoder, stages.seconds, perf_counter() - start)
+            outcome = collect(
+                store, result, streams, config, bundle, encoder, stages.seconds, perf_counter() - start, classifier
+            )
             written = write_products(store, outcome, args.out, args.geotiff)
             written += write_all(outcome, args.out)
     if args.json:

@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--grid", type=int, metavar="ID", help="grid of --cell, as in gID_..., where the store has several")
     p.add_argument("--product", metavar="ID", help="pass of --cell (default: its newest clear look)")
     p.add_argument("--top", type=_positive, default=20, metavar="N", help="how many (default: %(default)s)")
-    p.add_argument("--metric", choices=("euclidean", "cosine"), default="euclidean", help="default: %(default)s")
+    p.add_argument("--metric", choices=("cosine", "euclidean"), default="cosine", help="default: %(default)s")
     p.add_argument("--all-passes", action="store_true", help="every look (default: the newest clear one of each cell)")
     p.add_argument("--bundle", default="auto", metavar="NAME|DIR", help="model whose latents are searched")
     p.add_argument("--rebuild", action="store_true", help="make the latent archive anew")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onboard.change.cloud import CloudHead
 from onboard.errors import BundleError
 from onboard.sense.bands import missing_bands
 from onboard.sense.grid import CELL
@@ -20,6 +21,7 @@ from onboard.sense.normalise import NormaliseRule
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+CLOUD = "cloud.json"
 SUMS = "SHA256SUMS"
 SHIPPED = Path(__file__).parent.parent / "bundles"
 MAX_FILE_BYTES = 64 << 20
@@ -56,6 +58,7 @@ class Bundle:
         latent: size of the latent vector.
         score: the rule and constants of the score, as the ground chose them.
         artefacts: by key, e.g. "onnx-int8".
+        cloud: the head that tells hidden sub-cells, or None.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Bundle:
     score: Mapping[str, Any]
     model: Mapping[str, Any]
     artefacts: Mapping[str, Artefact]
+    cloud: CloudHead | None = None
 
     def artefact(self, runtime: str, precision: str) -> Artefact:
         """The artefact for a runtime and precision, e.g. ("onnx", "int8"); BundleError when the bundle has none."""
@@ -116,6 +120,7 @@ def _read(folder: Path) -> Bundle:
             score=dict(raw["score"]),
             model=dict(raw["model"]),
             artefacts={key: _artefact(folder, key, item, checked) for key, item in raw["artefacts"].items()},
+            cloud=CloudHead.from_dict(json.loads(checked[CLOUD]), raw["bands"]) if CLOUD in checked else None,
         )
     except BundleError:
         raise

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onboard import __version__
+from onboard.change.classify import Classifier
 from onboard.config import DetectConfig
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
@@ -36,6 +38,7 @@ def collect(
     encoder: Encoder,
     stage_seconds: Mapping[str, float],
     wall_seconds: float,
+    classifier: Classifier | None = None,
 ) -> Outcome:
     """Everything the writers need, from the store and the streams."""
     rows = {row.id: row for row in store.state.acquisitions(encoder.artefact.sha256)}
@@ -53,7 +56,8 @@ def collect(
     for rank, item in enumerate(queue, start=1):
         row = rows[item.acquisition]
         pictures = painter.paint(item) if rank <= config.pictures else None
-        detections.append(_detection(rank, item, row, grids[row.grid_id], truths[row.id], pictures))
+        found = _detection(rank, item, row, grids[row.grid_id], truths[row.id], pictures)
+        detections.append(found if classifier is None else _labelled(found, classifier))
     counters = store.state.counters(wanted)
     for error in run.refused:
         if error.kind not in counters:
@@ -79,6 +83,11 @@ def collect(
         refused=tuple((e.where, e.reason, e.kind) for e in run.refused),
         settings=_settings(config, bundle),
     )  # fmt: skip
+
+
+def _labelled(found: Detection, classifier: Classifier) -> Detection:
+    label = classifier.label(found.grid, found.sensing_time, found.product_id, found.row, found.col)
+    return found if label is None else replace(found, label=label.name, label_score=label.score)
 
 
 def _settings(config: DetectConfig, bundle: Bundle) -> dict[str, Any]:

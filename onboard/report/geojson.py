@@ -41,6 +41,8 @@ def feature(detection: Detection) -> dict[str, Any]:
         "row": d.row,
         "col": d.col,
     }
+    if d.label is not None and d.label_score is not None:
+        properties |= {"class": d.label, "class_score": finite(d.label_score)}
     if d.truth is not None:
         properties["truth"] = finite(d.truth)
     geometry = None

@@ -85,6 +85,8 @@ class Detection:
     truth: float | None = None
     pictures: Pictures | None = None
     queue_id: int = 0
+    label: str | None = None
+    label_score: float | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from onboard.errors import DiskFullError, OnboardError, StoreError
 
 STORE_VERSION = 1
 BUSY_TIMEOUT_S = 5.0
+PAGE_BYTES = 32_768
+"""Strips and products are 5 to 170 kB: pages of 4 kB would chain dozens of them."""
 CACHE_KIB = 4096
 """The access pattern is sequential: a larger page cache buys nothing."""
 
@@ -34,6 +36,7 @@ def open_database(path: Path, schema: str, synchronous: str) -> sqlite3.Connecti
     """
     try:
         db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        db.execute(f"PRAGMA page_size={PAGE_BYTES}")  # of a new database; an old one keeps its own
         db.execute("PRAGMA journal_mode=WAL")
         db.execute(f"PRAGMA synchronous={synchronous}")
         db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")

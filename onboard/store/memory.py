@@ -76,7 +76,7 @@ class Memory:
         statistics: Sequence[Sequence[float]],
     ) -> int:
         """The id under which a pass is remembered; made when new."""
-        key = (_key(grid), time.isoformat(), product_id, artefact, describe(dtype))
+        key = (grid_key(grid), time.isoformat(), product_id, artefact, describe(dtype))
         with transaction(self._db, self._path):
             self._db.execute(
                 "INSERT INTO pass (grid, sensing_time, product_id, artefact, layout, statistics) VALUES (?,?,?,?,?,?)"
@@ -94,7 +94,7 @@ class Memory:
             "SELECT id, sensing_time, product_id, statistics FROM pass"
             " WHERE grid=? AND sensing_time<? AND artefact=? AND layout=?"
             " ORDER BY sensing_time DESC, product_id DESC LIMIT ?",
-            (_key(grid), before.isoformat(), artefact, describe(dtype), limit),
+            (grid_key(grid), before.isoformat(), artefact, describe(dtype), limit),
         )
         return [PastPass(r[0], datetime.fromisoformat(r[1]), r[2], json.loads(r[3])) for r in rows.fetchall()]
 
@@ -136,7 +136,7 @@ class Memory:
         rows = self._db.execute(
             "SELECT id FROM pass WHERE grid=? AND artefact=? ORDER BY sensing_time DESC, product_id DESC"
             " LIMIT -1 OFFSET ?",
-            (_key(grid), artefact, keep),
+            (grid_key(grid), artefact, keep),
         ).fetchall()
         with transaction(self._db, self._path):
             for (identity,) in rows:
@@ -145,6 +145,6 @@ class Memory:
         return len(rows)
 
 
-def _key(grid: Grid) -> str:
+def grid_key(grid: Grid) -> str:
     """A grid's identity in the memory, which knows nothing of the state's ids."""
     return hashlib.sha256(json.dumps([grid.crs, list(grid.transform)]).encode()).hexdigest()

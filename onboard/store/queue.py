@@ -58,12 +58,13 @@ class Queue:
         self._db.executemany("DELETE FROM queue WHERE id=?", leaving)
 
     def floor(self, budget_bytes: int) -> tuple[float, float]:
-        """(value per byte to beat, mean bytes of a queued product); the first is 0 while there is room for more."""
-        n, used, worst = self._db.execute("SELECT count(*), coalesce(sum(size), 0), min(density) FROM queue").fetchone()
+        """(value per byte to beat, fewest bytes of a queued product); the first is 0 while there is room for more."""
+        n, used, worst, smallest = self._db.execute(
+            "SELECT count(*), coalesce(sum(size), 0), min(density), min(size) FROM queue"
+        ).fetchone()
         if n == 0:
             return 0.0, 0.0
-        mean = used / n
-        return (float(worst) if used + mean > budget_bytes else 0.0), mean
+        return (float(worst) if used + used / n > budget_bytes else 0.0), float(smallest)
 
     def items(self) -> list[QueueRow]:
         """The queue, best first, without payloads."""

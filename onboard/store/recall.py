@@ -19,7 +19,7 @@ from onboard.errors import StoreError
 from onboard.sense.grid import Grid
 from onboard.store import MEMORY_FILE, STATE_FILE
 from onboard.store.database import BUSY_TIMEOUT_S, CACHE_KIB, STORE_VERSION, as_store_error
-from onboard.store.memory import _key as grid_key
+from onboard.store.memory import grid_key
 
 
 class KnownGrid(NamedTuple):

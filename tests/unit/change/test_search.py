@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -78,9 +79,8 @@ def test_many_blocks_are_pruned_without_losing_a_neighbour(kind):
     for first in range(0, len(latents), BLOCK_ROWS):
         block = make_block(latents[first : first + BLOCK_ROWS], layout)
         tail = block.tail
-        counting = type(block)(*(getattr(block, n) for n in ("head", "energy", "tail_norm", "head_check", "tail_check")),
-                               lambda rows, tail=tail: (read.append(len(rows)), tail(rows))[1])  # fmt: skip
-        search.feed(first, counting)
+        counted = replace(block, tail=lambda rows, tail=tail: (read.append(len(rows)), tail(rows))[1])
+        search.feed(first, counted)
     same(search.hits(0.1)[:2], brute_force(latents, latents[17:18], kind, 20))
     assert sum(read[1:]) < 0.05 * len(latents)
 

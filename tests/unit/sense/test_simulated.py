@@ -68,8 +68,8 @@ def test_listing_renders_nothing(own_cache: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["sim:", "sim:x", "sim:-1", "sim:1.5", "sim:1?depth=3", "sim:1?disaster=quake", "sim:1?passes=0", "sim:1?passes=2.5",
-     "sim:1?size=10981", "sim:1?cloud=nan", "sim:1?cloud=", "sim:1?offset=5", "sim:1?flood"],
+    ["sim:", "sim:x", "sim:-1", "sim:1.5", "sim:1?depth=3", "sim:1?disaster=quake", "sim:1?passes=0",
+     "sim:1?passes=2.5", "sim:1?size=10981", "sim:1?cloud=nan", "sim:1?cloud=", "sim:1?offset=5", "sim:1?flood"],
 )  # fmt: skip
 def test_wrong_usage_is_told(text: str) -> None:
     with pytest.raises(UsageError, match="sim:"):
