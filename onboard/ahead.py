@@ -1,7 +1,7 @@
-"""Chunks read and looked at ahead of their comparison: three stages on three threads, in step, in bounded buffers.
+"""Chunks read and looked at ahead of their comparison: stages on threads of their own, in order, in bounded buffers.
 
-While the loop compares and stores one chunk, the next is looked at and the one after it is read. numpy, GDAL and the
-runtime let go of the interpreter while they work, so two cores are busy without a second process.
+While the loop compares and stores one chunk, the next ones are looked at, one by each looker, and the one after them is
+read. numpy, GDAL and the runtime let go of the interpreter while they work, so all cores are busy in one process.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +23,6 @@ from onboard.sense.acquisition import Mask, Reader
 from onboard.sense.aligned import Pixels, read_chunk
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import CELL, Grid
-
-AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,13 @@ def look_ahead(
     bands: int,
     chunks: Sequence[Chunk],
     displacement: Displacement,
-    looker: Looker,
+    lookers: Sequence[Looker],
     stages: Stages,
 ) -> Generator[Part, None, None]:
-    """Every chunk in order. `reader` and `looker` belong to this until it ends."""
+    """Every chunk in order. `reader` and the lookers, one for each thread that looks, belong to this until it ends."""
+    depth = len(lookers) + 1
     largest = max((chunk.cells for chunk in chunks), default=0) * CELL * CELL * bands
-    buffers = [np.empty(largest, dtype=np.uint16) for _ in range(min(AHEAD + 1, len(chunks)))]
+    buffers = [np.empty(largest, dtype=np.uint16) for _ in range(min(depth + 1, len(chunks)))]
 
     def read(index: int) -> Part:
         chunk = chunks[index]
@@ -63,17 +63,26 @@ def look_ahead(
         except InputError as error:
             return Part(chunk, fault=error)
 
-    def look(coming: Future[Part]) -> Part:
+    def look(coming: Future[Part], looker: Looker) -> Part:
         part = coming.result()
         if part.pixels is None:
             return part
         return Part(part.chunk, part.pixels, part.truth, looker.look(part.pixels.dn, part.pixels.quality))
 
-    with ThreadPoolExecutor(1, "read") as reading, ThreadPoolExecutor(1, "look") as looking:
-        ahead = deque(looking.submit(look, reading.submit(read, i)) for i in range(min(AHEAD, len(chunks))))
+    with ExitStack() as stack:
+        reading = stack.enter_context(ThreadPoolExecutor(1, "read"))
+        looking = [stack.enter_context(ThreadPoolExecutor(1, "look")) for _ in lookers]
+        ahead: deque[Future[Part]] = deque()
+
+        def start(index: int) -> None:
+            if index < len(chunks):
+                turn = index % len(lookers)
+                ahead.append(looking[turn].submit(look, reading.submit(read, index), lookers[turn]))
+
+        for index in range(depth):
+            start(index)
         for index in range(len(chunks)):
             with stages.time("wait for look"):
                 part = ahead.popleft().result()
-            if index + AHEAD < len(chunks):
-                ahead.append(looking.submit(look, reading.submit(read, index + AHEAD)))
+            start(index + depth)
             yield part

@@ -27,7 +27,7 @@ class DetectConfig:
         group_cells: cells per transaction.
         prescan_share: share of the cells (0..1) that per-scene statistics are taken from.
         prescan_all_cells: up to this many cells all of them are taken.
-        threads: intra-op threads of the runtime.
+        threads: that look at chunks side by side, each with one thread of the runtime, and that code products.
         batch: tiles per call of the runtime.
         pictures: detections that get before/after pictures in the report.
     """

@@ -227,14 +227,14 @@ class Detector:
         todo = [chunk for chunk in chunks if chunk.index not in done]
         total = row.rows * row.cols
         finished = total - sum(chunk.cells for chunk in todo)
-        looker = self._looker(place.acquisition, place.frozen.bands, chunks)
+        lookers = [self._looker(place.acquisition, place.frozen.bands, chunks) for _ in range(self.config.threads)]
         scored = [part.score for part in self.store.state.chunks(row.id)] if done else []
         chooser = Chooser(
             self.store.queue, self.config.budget_bytes, place.acquisition, run.grids[row.grid_id], self.bundle.bands,
             self.artefact, total, scored, self.config.threads,
         )  # fmt: skip
         parts = look_ahead(
-            place.reader, place.acquisition.grid, len(self.bundle.bands), todo, place.frozen.displacement, looker,
+            place.reader, place.acquisition.grid, len(self.bundle.bands), todo, place.frozen.displacement, lookers,
             self.stages,
         )  # fmt: skip
         with chooser, closing(parts):

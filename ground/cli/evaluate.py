@@ -85,6 +85,7 @@ def sim(
         typer.echo(f"{method}:")
         for name, value in values.items():
             typer.echo(f"  {name:36} {100 * value:6.2f}")
+    typer.echo(f"calibration fitted on these scenes: {result['calibration']}")
 
 
 @app.command()

@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
 from ground.evaluation.change import fly_stream
 from ground.evaluation.metrics import rank_unknown_last
 from ground.evaluation.plain import PUBLISHED, PlainRavaen, score_plain
+from onboard.change.rule import ScoreRule
 from onboard.config import DetectConfig
 from onboard.infer.bundle import Bundle, load_bundle
 from onboard.infer.runtime import Encoder, load_encoder
@@ -80,7 +82,9 @@ def evaluate_simulated(
                 score_stream(f"sim:{seed}?disaster={kind}", config, model, encoder, plain)
             )
     methods = list(found[QUIET][0].score)
+    rule = ScoreRule.from_dict(model.score)
     return {
+        "calibration": fit_calibration([one for kind in found.values() for one in kind], rule),
         "metrics": {method: _metrics(method, found) for method in methods},
         "published": PUBLISHED,
         "seeds": list(seeds),
@@ -112,6 +116,20 @@ def hidden_share(acquisition: Acquisition) -> NDArray[np.float64]:
         assert isinstance(reader, SimulatedReader)
         mask = reader.cloud_truth(Window(0, 0, rows * CELL, cols * CELL))
     return np.asarray(mask.reshape(rows, CELL, cols, CELL).mean(axis=(1, 3)), dtype=np.float64).reshape(-1)
+
+
+def fit_calibration(scored: Sequence[Scored], rule: ScoreRule) -> list[float]:
+    """(a, b) of `ScoreRule.calibration` by logistic regression on asinh(surprise), weighted to the rule's prior."""
+    probability = np.concatenate([one.score["ours"] for one in scored])
+    positive = np.concatenate([one.positive for one in scored])
+    known = (probability > 0) & (probability < 1)
+    probability, positive = probability[known], positive[known]
+    prior = np.log(rule.prior / (1 - rule.prior))
+    a, b = rule.calibration
+    surprise = (np.log(probability / (1 - probability)) - prior - a) / b  # asinh of it
+    weight = np.where(positive, rule.prior / positive.mean(), (1 - rule.prior) / (1 - positive.mean()))
+    fitted = LogisticRegression(C=1e6).fit(surprise[:, None], positive, sample_weight=weight)
+    return [round(float(fitted.intercept_[0] - prior), 3), round(float(fitted.coef_[0, 0]), 3)]
 
 
 def _metrics(method: str, found: dict[str, list[Scored]]) -> dict[str, float]:

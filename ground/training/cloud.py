@@ -37,7 +37,7 @@ CLEAR_ALARM = 0.005
 """Share of clear sub-cells, real and simulated (floods look like shadow), that may be called hidden: the threshold."""
 
 Sample = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
-"""(standardised spectra (n, B), absolute spectra (n, B), hidden 0/1 (n,))."""
+"""(log spectra less the scene's median (n, B), log spectra (n, B), hidden 0/1 (n,))."""
 
 
 def samples_of(acquisition: Acquisition, bands: Sequence[str], rule: NormaliseRule) -> Sample:
@@ -66,7 +66,7 @@ def samples_of(acquisition: Acquisition, bands: Sequence[str], rule: NormaliseRu
     usable &= (hidden <= UNSURE[0]) | (hidden >= UNSURE[1])
     standard = ((means[usable].astype(np.float32) - INPUT_ZERO) * INPUT_STEP).astype(np.float32)
     spread, median = (np.array([getattr(s, key) for s in statistics], dtype=np.float32) for key in ("spread", "median"))
-    return standard, standard * spread + median, (hidden[usable] >= HIDDEN_SHARE).astype(np.float32)
+    return standard * spread, standard * spread + median, (hidden[usable] >= HIDDEN_SHARE).astype(np.float32)
 
 
 def passes_below(folders: Sequence[Path], bands: Sequence[str]) -> Iterator[Acquisition]:
@@ -118,7 +118,7 @@ def train_cloud(
     first, last = network[0], network[2]
     weights = first.weight.detach().numpy().astype(np.float64)
     head = CloudHead(
-        standard=weights[:, : len(bands)],
+        relative=weights[:, : len(bands)],
         absolute=weights[:, len(bands) :],
         bias=first.bias.detach().numpy().astype(np.float64),
         out=last.weight.detach().numpy()[0].astype(np.float64),
@@ -127,7 +127,7 @@ def train_cloud(
     )
 
     def probability(sample: Sample) -> NDArray[np.float64]:
-        units = np.maximum(sample[0] @ head.standard.T + sample[1] @ head.absolute.T + head.bias, 0)
+        units = np.maximum(sample[0] @ head.relative.T + sample[1] @ head.absolute.T + head.bias, 0)
         return np.asarray(1 / (1 + np.exp(-(units @ head.out + head.out_bias))))
 
     on_clear = probability(clear_kept)

@@ -1,9 +1,9 @@
 """Which sub-cells are hidden by cloud or its shadow: a head of a few hundred weights on a sub-cell's spectrum.
 
-The spectrum of a coarse sub-cell is seen twice, as it stands in its scene (standardised) and as it is (logarithm of
-reflectance): a cloud is bright absolutely, a shadow is dark against its scene. One hidden layer of rectified units, one
-logistic output. Hidden sub-cells are invalid: they neither alarm nor enter what is learnt or remembered. Trained on the
-simulator and on cloud-free imagery (`ground train cloud`); the limits are in the model card.
+The log spectrum of a coarse sub-cell is seen twice, against its scene's median and as it is: a cloud is bright
+absolutely, a shadow is dark against its scene. One hidden layer of rectified units, one logistic output. Hidden
+sub-cells are invalid: they neither alarm nor enter what is learnt or remembered. Trained on the simulator and on
+cloud-free imagery (`ground train cloud`); `cloud.json` of a bundle holds its figures.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class CloudHead:
     """Weights of the head.
 
     Attributes:
-        standard, absolute: float64 (units, B), on the standardised and on the absolute log spectrum.
+        relative, absolute: float64 (units, B), on the log spectrum less the scene's median, and on itself.
         bias: (units,).
         out: (units,).
         out_bias: logit = out . relu(...) + out_bias.
         threshold: hidden from this probability on, 0..1.
     """
 
-    standard: NDArray[np.float64]
+    relative: NDArray[np.float64]
     absolute: NDArray[np.float64]
     bias: NDArray[np.float64]
     out: NDArray[np.float64]
@@ -51,19 +51,19 @@ class CloudHead:
         try:
             if list(raw["bands"]) != list(bands):
                 raise BundleError(f"cloud head for {', '.join(raw['bands'])}, the bundle has {', '.join(bands)}")
-            arrays = {key: np.array(raw[key], dtype=np.float64) for key in ("standard", "absolute", "bias", "out")}
+            arrays = {key: np.array(raw[key], dtype=np.float64) for key in ("relative", "absolute", "bias", "out")}
             head = cls(**arrays, out_bias=float(raw["out_bias"]), threshold=float(raw["threshold"]))
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(f"cloud head is not valid ({type(error).__name__}: {error})") from error
         units = len(head.bias)
         shape = (units, len(bands))
-        if head.standard.shape != shape or head.absolute.shape != shape or head.out.shape != (units,):
+        if head.relative.shape != shape or head.absolute.shape != shape or head.out.shape != (units,):
             raise BundleError("cloud head: shapes of its weights do not agree")
         return head
 
     def to_dict(self, bands: Sequence[str]) -> dict[str, Any]:
         """Plain JSON values, rounded to what matters."""
-        arrays = {key: np.round(getattr(self, key), 5).tolist() for key in ("standard", "absolute", "bias", "out")}
+        arrays = {key: np.round(getattr(self, key), 5).tolist() for key in ("relative", "absolute", "bias", "out")}
         return {"bands": list(bands), **arrays, "out_bias": round(self.out_bias, 5), "threshold": self.threshold}
 
 
@@ -82,14 +82,17 @@ class CloudTest:
     ) -> None:
         spread = np.array([item.spread for item in statistics])
         median = np.array([item.median for item in statistics])
-        weights = (head.standard + head.absolute * spread) * step
+        weights = (head.relative + head.absolute) * spread * step
         self._weights = weights[:, list(order)].astype(np.float32)
         self._bias = (head.bias + head.absolute @ median - zero * weights.sum(axis=1)).astype(np.float32)[:, None]
         self._out = head.out.astype(np.float32)
         self._limit = np.float32(np.log(head.threshold / (1 - head.threshold)) - head.out_bias)
 
     def hidden(self, coarse: F32) -> NDArray[np.bool_]:
-        """Hidden sub-cells, with a margin of one within the cell.
+        """Hidden sub-cells.
+
+        Only what is hidden over at least 2 x 2 sub-cells (160 m) counts: a single bright roof is no cloud. A margin of
+        one sub-cell within the cell is added.
 
         Args:
             coarse: input of each coarse sub-cell, float32 (N, B, 16), bands in the order given at the start.
@@ -98,12 +101,14 @@ class CloudTest:
             bool (N, 64), on fine sub-cells.
         """
         units = np.maximum(np.matmul(self._weights, coarse) + self._bias, 0)  # (N, units, 16)
-        found = np.einsum("u,nus->ns", self._out, units) > self._limit
+        found = (np.einsum("u,nus->ns", self._out, units) > self._limit).reshape(-1, COARSE, COARSE)
         if not found.any():
             return np.zeros((len(found), FINE * FINE), dtype=bool)
-        wide = np.pad(found.reshape(-1, COARSE, COARSE), ((0, 0), (1, 1), (1, 1)))
-        rows = wide[:, :-2] | wide[:, 1:-1] | wide[:, 2:]
-        near = rows[:, :, :-2] | rows[:, :, 1:-1] | rows[:, :, 2:]
+        blocks = found[:, :-1, :-1] & found[:, 1:, :-1] & found[:, :-1, 1:] & found[:, 1:, 1:]  # (N, 3, 3)
+        # a block covers 2 x 2 sub-cells, with the margin 4 x 4
+        wide = np.pad(blocks, ((0, 0), (2, 2), (2, 2)))
+        rows = wide[:, :-3] | wide[:, 1:-2] | wide[:, 2:-1] | wide[:, 3:]
+        near = rows[:, :, :-3] | rows[:, :, 1:-2] | rows[:, :, 2:-1] | rows[:, :, 3:]
         factor = FINE // COARSE
         fine: NDArray[np.bool_] = near.repeat(factor, axis=1).repeat(factor, axis=2).reshape(-1, FINE * FINE)
         return fine

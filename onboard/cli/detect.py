@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
         help="a cell with fewer valid pixels is unknown (0..1, default: %(default)s)",
     )  # fmt: skip
     p.add_argument(
-        "--threads", type=_positive, default=2, metavar="N", help="threads of the runtime (default: %(default)s)"
+        "--threads", type=_positive, default=2, metavar="N", help="threads that look at pixels (default: %(default)s)"
     )
     p.add_argument(
         "--group-cells", type=_positive, default=2048, metavar="N", help="cells per commit (default: %(default)s)"
@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
             log.info("looked at %s", acquisition.product_id, extra={"fields": {"cells": total}})
 
     with stages.time("load model"):
-        encoder = load_encoder(bundle, config.runtime, config.precision, config.threads, config.batch)
+        encoder = load_encoder(bundle, config.runtime, config.precision, batch=config.batch)
     heads = [load_head(path) for path in args.head]
     with Store(args.store or args.out / "store") as store:
         classifier = (

@@ -21,7 +21,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.downlink.product import Product, encode, estimate_bytes
+from onboard.downlink.product import HEADER_BYTES, Product, encode, estimate_bytes
 from onboard.sense.acquisition import U16, Acquisition
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import CELL, Grid
@@ -69,6 +69,7 @@ class Chooser:
         self._acquisition, self._grid, self._artefact = acquisition, grid, artefact
         self._infos = tuple(acquisition.band(name) for name in bands)
         self._cells = cells
+        self._most = budget_bytes // HEADER_BYTES  # products that could ever fit
         self._seen = [score.reshape(-1) for score in scored]
         self._least: dict[int, float] = {}
         self._pool = ThreadPoolExecutor(threads, "code")
@@ -89,6 +90,8 @@ class Chooser:
             score: float32 (cells,); nan is never chosen.
             dn: uint16 (B, H, W), original DN of the chunk.
         """
+        if not self._most:
+            return
         self._seen.append(score)
         floor, smallest = self._queue.floor(self._budget)
         least = self._least[chunk.index] = self._best_share(smallest or dn[:, :CELL, :CELL].nbytes / 2)
@@ -138,7 +141,7 @@ class Chooser:
             rows, cols = np.nonzero(wanted)
             scores = part.score[wanted].tolist()
             found += zip(scores, (rows + part.chunk.row).tolist(), (cols + part.chunk.col).tolist(), strict=True)
-        for score, row, col in sorted(found, key=lambda item: (-item[0], item[1], item[2])):
+        for score, row, col in sorted(found, key=lambda item: (-item[0], item[1], item[2]))[: self._most]:
             floor, smallest = self._queue.floor(self._budget)
             if value_of(score) <= floor * smallest:
                 return
