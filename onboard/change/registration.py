@@ -145,12 +145,29 @@ def _vertex(left: float, middle: float, right: float) -> float:
 
 
 def _robust_plane(where: F64, moved: F64, weight: F64) -> F64:
-    """Plane (3, 2) through the peaks, Cauchy weights; slopes are held back unless the peaks insist."""
-    plane = np.zeros((3, 2))
-    plane[0] = np.median(moved, axis=0)
-    prior = np.diag([1e-6, SLOPE_PRIOR, SLOPE_PRIOR])
-    for _ in range(20):
-        w = weight / (1 + ((moved - where @ plane) ** 2).sum(axis=1) / CAUCHY_PX**2)
-        weighted = (where * w[:, None]).T
-        plane = np.linalg.solve(weighted @ where + prior * w.mean(), weighted @ moved)
-    return plane
+    """Displacement (3, 2) through the peaks: none, a shift, or a plane, as far as the peaks insist.
+
+    Each is fitted with Cauchy weights. A richer one must earn its parameters (Schwarz 1978), or false peaks over clouds
+    and fields would tilt a pass that lies where it should.
+    """
+    weight = weight / max(float(weight.mean()), 1e-12)
+    best, least = np.zeros((3, 2)), _cost(where, moved, weight, np.zeros((3, 2)), 0)
+    for terms in (1, 3):
+        plane = np.zeros((3, 2))
+        plane[0] = np.median(moved, axis=0)
+        prior = np.diag([1e-6, SLOPE_PRIOR, SLOPE_PRIOR])[:terms, :terms]
+        columns = where[:, :terms]
+        for _ in range(20):
+            w = weight / (1 + ((moved - where @ plane) ** 2).sum(axis=1) / CAUCHY_PX**2)
+            weighted = (columns * w[:, None]).T
+            plane[:terms] = np.linalg.solve(weighted @ columns + prior * w.mean(), weighted @ moved)
+        cost = _cost(where, moved, weight, plane, 2 * terms)
+        if cost < least:
+            best, least = plane, cost
+    return best
+
+
+def _cost(where: F64, moved: F64, weight: F64, plane: F64, parameters: int) -> float:
+    """Schwarz's criterion under a two-dimensional Cauchy distribution of the peaks' errors."""
+    misfit = np.log1p(((moved - where @ plane) ** 2).sum(axis=1) / CAUCHY_PX**2)
+    return float(3 * (weight * misfit).sum() + parameters * np.log(len(moved)))
