@@ -30,7 +30,8 @@ from onboard.store.rows import ChunkRow, NewProduct
 
 AHEAD = 1.25
 ESTIMATE_ERROR = 0.1
-"""How much more than the truth an estimate of bytes may be (standard deviation on Sentinel-2: 2.4 to 3.5 %)."""
+"""How much more than the truth an estimate of bytes may be, once scaled to the products of the same acquisition
+(standard deviation on Sentinel-2: 2.4 to 3.5 %)."""
 WAITING = 64
 """Tiles that wait for a coder at most: 20 kB each."""
 
@@ -74,6 +75,8 @@ class Chooser:
         self._least: dict[int, float] = {}
         self._pool = ThreadPoolExecutor(threads, "code")
         self._coding: list[Future[NewProduct]] = []
+        self._estimates: list[float] = []
+        self._estimated, self._coded = 0.0, 0  # bytes of all products so far
 
     def __enter__(self) -> Chooser:
         return self
@@ -106,8 +109,11 @@ class Chooser:
     def code(self, row: int, col: int, score: float, dn: U16, floor: float) -> None:
         """Have one cell coded, unless by its estimated bytes it would not stay."""
         value = value_of(score)
-        if floor and value / (estimate_bytes(dn) * (1 - ESTIMATE_ERROR)) <= floor:
+        estimate = estimate_bytes(dn)
+        scale = self._coded / self._estimated if self._estimated else 0.0
+        if value <= floor * estimate * scale * (1 - ESTIMATE_ERROR):
             return
+        self._estimates.append(estimate)
         product = Product(
             self._grid, row, col, self._acquisition.product_id, self._acquisition.sensing_time, self._infos,
             dn.copy(), self._artefact, score,
@@ -123,7 +129,10 @@ class Chooser:
         """The coded products that are good enough, in the order in which they were offered; waits for them."""
         floor, _ = self._queue.floor(self._budget)
         coded = [future.result() for future in self._coding]
+        self._estimated += sum(self._estimates)
+        self._coded += sum(len(product.payload) for product in coded)
         self._coding.clear()
+        self._estimates.clear()
         return [p for p in coded if len(p.payload) <= self._budget and p.value / len(p.payload) > floor]
 
     def missed(self, acquisition: int, scored: Iterable[ChunkRow]) -> Iterator[tuple[int, int, float, float]]:
