@@ -25,7 +25,7 @@ RGB = ("B04", "B03", "B02")
 CONTEXT_PX = 32
 """Pixels shown around the cell, so that a person sees where it lies."""
 STRETCH = (2.0, 92.0)
-"""Percentiles of the two pictures together that become black and white (a cloud at the edge may burn out): the same for both."""
+"""Percentiles of both pictures together that become black and white; a cloud at the edge may burn out."""
 
 
 class Painter:
