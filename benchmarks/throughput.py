@@ -1,8 +1,8 @@
 """Raw pixels on disk -> committed scores and memory, in tiles/s: the real command, end to end.
 
 A fresh store sees `--history` passes first; the pass after them is measured on two cores and on one, with its file in
-the page cache ("warm") and dropped from it ("cold"), each on its own copy of that store. A tile counts from the start of
-the command (model, pre-scan and registration included) to its committed score; the report is in `wall_s`.
+the page cache ("warm") and dropped from it ("cold"), each on its own copy of that store. A tile counts from the start
+of the command (model, pre-scan and registration included) to its committed score; the report is in `wall_s`.
 """
 
 from __future__ import annotations

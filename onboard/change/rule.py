@@ -44,7 +44,7 @@ class ScoreRule:
     shrink: float = 0.05
     latent: float = 0.1
     prior: float = 0.02
-    calibration: tuple[float, float] = (-3.0, 2.5)
+    calibration: tuple[float, float] = (-0.925, 0.765)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> ScoreRule:
