@@ -4,13 +4,12 @@ FULL := .venv
 FLIGHT := .venv-flight
 DEMO_OUT := out/demo
 
-.PHONY: help demo test lint types full-env flight-env train bundles clean
+.PHONY: help demo test lint types full-env flight-env clean
 
 help:
 	@echo "make demo    run onboard-detect on real imagery and on the simulator, flight dependencies alone"
 	@echo "make test    full environment, every test"
 	@echo "make lint    ruff;  make types: mypy --strict on onboard/"
-	@echo "make train   train and export the shipped bundles again (minutes; needs \$$ONBOARD_DATA or ../shared/data)"
 	@echo "make clean   remove environments, builds and results"
 
 # torch is pinned and installed first: any other way of asking for it pulls several GB of CUDA packages.
