@@ -116,7 +116,7 @@ class Detector:
 
     def _place(self, acquisition: Acquisition, grid_id: int | None, run: Run) -> int:
         """The grid an acquisition belongs to; the first of a stream may found one."""
-        missing = self.bundle.require_bands(tuple(b.name for b in acquisition.bands), acquisition.where)
+        missing = self.bundle.lacking(tuple(b.name for b in acquisition.bands))
         if missing:
             raise InputError(
                 acquisition.where, f"lacks {', '.join(missing)}, which bundle {self.bundle.name} needs", "missing-band"

@@ -1,1 +1,5 @@
-"""What is remembered of a cell and how a new look is compared with it. Arrays in, arrays out; no I/O."""
+"""What is remembered of a cell and how a new look is compared with it.
+
+Pure arrays: `record`, `pair`, `registration`, `rule`, `score`, `cloud`, `heads`, `search`. The others bring pixels and
+the memory to them: `look`, `prescan`, `classify`, `examples`, `example`, `remembered`, `similar`.
+"""

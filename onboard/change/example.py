@@ -44,7 +44,7 @@ def encode_product(
         InputError: it lacks bands of the model, has no whole cell, or no clear one.
     """
     names = [band.name for band in product.bands]
-    missing = model.bundle.require_bands(tuple(names), where)
+    missing = model.bundle.lacking(tuple(names))
     if missing:
         raise InputError(where, f"lacks {', '.join(missing)}, which bundle {model.bundle.name} needs", "missing-band")
     rows, cols = product.dn.shape[1] // CELL, product.dn.shape[2] // CELL

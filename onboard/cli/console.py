@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from typing import TextIO
+
+from onboard.errors import EXIT_INTERNAL, OnboardError
 
 BAR_WIDTH = 28
 REDRAW_S = 0.1
@@ -33,6 +37,19 @@ def set_up_logging(stream: TextIO, verbose: bool) -> None:
     root.setLevel(logging.WARNING)
     logging.getLogger("onboard").setLevel(logging.DEBUG if verbose else logging.INFO)
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # its faults come back as exceptions, said once by us
+
+
+def run_command(args: argparse.Namespace, run: Callable[[argparse.Namespace], int], log: logging.Logger) -> int:
+    """Run a command and return its exit code: the one place where what nothing below could contain is logged."""
+    set_up_logging(sys.stderr, args.verbose)
+    try:
+        return run(args)
+    except OnboardError as error:
+        log.error("%s", error)
+        return error.exit_code
+    except Exception:  # a bug: a satellite gets a line, a traceback and an exit code all the same
+        log.exception("internal error")
+        return EXIT_INTERNAL
 
 
 class ProgressBar:

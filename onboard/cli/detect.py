@@ -12,12 +12,11 @@ from time import perf_counter
 from types import FrameType
 
 from onboard import __version__
-from onboard.cli.console import ProgressBar, set_up_logging
+from onboard.cli.console import ProgressBar, run_command
 from onboard.clock import Stages
 from onboard.config import DEFAULT_HISTORY, SCORE_RULES, DetectConfig
 from onboard.errors import (
     EXIT_CODES_HELP,
-    EXIT_INTERNAL,
     EXIT_INTERRUPTED,
     EXIT_NO_INPUT,
     EXIT_OK,
@@ -25,7 +24,6 @@ from onboard.errors import (
     BundleError,
     EmptyStreamError,
     InputError,
-    OnboardError,
 )
 
 log = logging.getLogger("onboard.detect")
@@ -86,16 +84,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    args = parser().parse_args(argv)
-    set_up_logging(sys.stderr, args.verbose)
-    try:
-        return run(args)
-    except OnboardError as error:
-        log.error("%s", error)
-        return error.exit_code
-    except Exception:
-        log.exception("internal error")
-        return EXIT_INTERNAL
+    return run_command(parser().parse_args(argv), run, log)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,8 +12,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from onboard import __version__
-from onboard.cli.console import set_up_logging
-from onboard.errors import EXIT_INTERNAL, EXIT_OK, EmptyStreamError, InputError, OnboardError, UsageError
+from onboard.cli.console import run_command
+from onboard.errors import EXIT_OK, EmptyStreamError, InputError, OnboardError, UsageError
 
 if TYPE_CHECKING:
     from onboard.change.remembered import Model
@@ -63,16 +63,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    args = parser().parse_args(argv)
-    set_up_logging(sys.stderr, args.verbose)
-    try:
-        return run(args)
-    except OnboardError as error:
-        log.error("%s", error)
-        return error.exit_code
-    except Exception:
-        log.exception("internal error")
-        return EXIT_INTERNAL
+    return run_command(parser().parse_args(argv), run, log)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -78,7 +78,7 @@ class Bundle:
             raise BundleError(f"bundle {self.name}: no artefact {key}; it has {', '.join(sorted(self.artefacts))}")
         return self.artefacts[key]
 
-    def require_bands(self, present: tuple[str, ...], where: str) -> list[str]:
+    def lacking(self, present: tuple[str, ...]) -> list[str]:
         """Bands that the bundle needs and `present` lacks."""
         return missing_bands(self.bands, present)
 
