@@ -19,7 +19,8 @@ class Measured:
 
     Attributes:
         wall_s: of the whole process, report included.
-        scored_s: from the start of the command to the last stored score (`summary.json`); what tiles/s counts.
+        scored_s: from the start of the command to the last stored score; what tiles/s counts.
+        coded_s: until the chosen products were coded as well, which comes after it.
         cpu_s: user and system time of all its threads: other programs on the machine move it little.
         peak_rss_mb: 10^6 bytes, as the kernel counts it.
         tiles: cells looked at.
@@ -28,6 +29,7 @@ class Measured:
 
     wall_s: float
     scored_s: float
+    coded_s: float
     cpu_s: float
     peak_rss_mb: float
     tiles: int
@@ -62,9 +64,9 @@ def detect(streams: Sequence[Path], out: Path, store: Path, cores: int, options:
         raise RuntimeError(f"{' '.join(command)}: exit code {child.returncode}\n{log.read_text()[-2000:]}")
     summary: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
-    return Measured(
-        wall, summary["wall_seconds"], usage.ru_utime + usage.ru_stime, peak, summary["tiles"], summary["timing"]
-    )
+    coded, stages = summary["wall_seconds"], summary["timing"]
+    scored = coded - stages.get("code", 0.0)
+    return Measured(wall, scored, coded, usage.ru_utime + usage.ru_stime, peak, summary["tiles"], stages)
 
 
 def warm(folder: Path) -> None:

@@ -24,10 +24,10 @@ class DetectConfig:
         min_valid: smallest share of valid pixels (0..1) of a cell that is looked at.
         budget_bytes: size of the downlink queue.
         chunk_px: most pixels of a chunk; decides peak memory.
-        group_cells: cells per transaction.
+        group_cells: cells per transaction (fewer where they bring many candidates).
         prescan_share: share of the cells (0..1) that per-scene statistics are taken from.
         prescan_all_cells: up to this many cells all of them are taken.
-        threads: that look at chunks side by side, each with one thread of the runtime, and that code products.
+        threads: that look at chunks side by side, each with one thread of the runtime.
         batch: tiles per call of the runtime.
         pictures: detections that get before/after pictures in the report.
     """

@@ -1,7 +1,7 @@
-"""The one-way pipeline, on one page: acquisition -> chunks -> looks -> scores -> chosen cells -> products -> store.
+"""The one-way pipeline, on one page: acquisition -> chunks -> looks -> scores -> candidates -> store -> products.
 
 Everything that must survive goes through the store, one chunk group at a time; whatever is broken off here is continued
-by the next run from there. Reading and looking run ahead in threads of their own (`ahead`), coding beside.
+by the next run from there. Reading and looking run ahead in threads of their own (`ahead`).
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onboard.ahead import Part, look_ahead
-from onboard.change.look import Looker
+from onboard.arrival import Arrival
 from onboard.change.pair import Comparison
-from onboard.change.prescan import Frozen, PreScan, statistics_from_list, statistics_to_list
+from onboard.change.prescan import Frozen, statistics_to_list
 from onboard.change.record import Records, is_clear, record_dtype
-from onboard.change.registration import Displacement
 from onboard.change.rule import ScoreRule
 from onboard.change.score import score_cells
 from onboard.clock import Stages
 from onboard.config import DetectConfig
-from onboard.downlink.choose import WAITING, Chooser
+from onboard.downlink.choose import Chooser
+from onboard.downlink.settle import settle
 from onboard.errors import InputError
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
 from onboard.report.outcome import CellStatus
-from onboard.sense.acquisition import Acquisition, Mask, Reader
-from onboard.sense.chunks import Chunk, plan_chunks, sample_chunks
-from onboard.sense.grid import CELL, Grid, Window
-from onboard.sense.normalise import BandStatistics
-from onboard.sense.prescan import band_histograms, scene_statistics
+from onboard.sense.acquisition import Acquisition, Mask
+from onboard.sense.chunks import Chunk, plan_chunks
+from onboard.sense.grid import CELL, Grid
 from onboard.sense.stream import Stream
 from onboard.store import Store
-from onboard.store.memory import PastPass
 from onboard.store.rows import AcquisitionRow, ChunkRow
+
+GROUP_BYTES = 4_000_000
+"""Candidates that are held in memory before a chunk group is committed early."""
 
 Progress = Callable[[Acquisition, int, int], None]
 """Called after each chunk with (acquisition, cells done, cells in all)."""
@@ -52,6 +52,7 @@ class Run:
     refused: list[InputError] = field(default_factory=list)
     skipped: int = 0
     tiles: int = 0
+    damaged_products: int = 0
     interrupted: bool = False
 
 
@@ -59,8 +60,7 @@ class Run:
 class _Place:
     """One acquisition being looked at, and everything that is frozen about it."""
 
-    acquisition: Acquisition
-    reader: Reader
+    arrival: Arrival
     row: AcquisitionRow
     frozen: Frozen
     memory_id: int
@@ -102,17 +102,23 @@ class Detector:
         self.store.queue.trim(self.config.budget_bytes)
         for stream in streams:
             run.refused += stream.refused
-            grid_id: int | None = None
-            for acquisition in stream.acquisitions:
-                if self.stop():
-                    run.interrupted = True
-                    return run
-                try:
-                    grid_id = self._place(acquisition, grid_id, run)
-                    self._look_at(acquisition, grid_id, run)
-                except InputError as error:
-                    run.refused.append(error)
+            self._follow(stream, run)
+        with self.stages.time("code"):
+            run.damaged_products = settle(self.store.queue, self.config.budget_bytes)
         return run
+
+    def _follow(self, stream: Stream, run: Run) -> None:
+        """The acquisitions of one stream, in order."""
+        grid_id: int | None = None
+        for acquisition in stream.acquisitions:
+            if self.stop():
+                run.interrupted = True
+                return
+            try:
+                grid_id = self._place(acquisition, grid_id, run)
+                self._look_at(acquisition, grid_id, run)
+            except InputError as error:
+                run.refused.append(error)
 
     def _place(self, acquisition: Acquisition, grid_id: int | None, run: Run) -> int:
         """The grid an acquisition belongs to; the first of a stream may found one."""
@@ -151,8 +157,10 @@ class Detector:
         chunks = plan_chunks(rows, cols, acquisition.block_shape, config.chunk_px)
         past = store.memory.past(grid, acquisition.sensing_time, self.artefact, self.dtype, config.lookback)
         with acquisition.open(self.bundle.bands) as reader:
+            arrival = Arrival(acquisition, reader, self.bundle, self.encoder, self.rule, config, self.stages)
             if row is None or row.settings != config.fingerprint() or (row.rows, row.cols) != (rows, cols):
-                frozen = self._prescan(acquisition, reader, chunks, past)
+                with self.stages.time("prescan"):
+                    frozen = arrival.freeze(chunks, past, store.memory)
                 row = store.state.begin(
                     grid_id, acquisition.sensing_time, acquisition.product_id, self.artefact, config.fingerprint(),
                     (rows, cols), [one.sensing_time for one in past[: config.history]], frozen.to_dict(),
@@ -164,80 +172,30 @@ class Detector:
                 grid, acquisition.sensing_time, acquisition.product_id, self.artefact, self.dtype,
                 statistics_to_list(frozen.bands),
             )  # fmt: skip
-            place = _Place(acquisition, reader, row, frozen, memory_id, self._comparisons(frozen, past))
+            place = _Place(arrival, row, frozen, memory_id, arrival.comparisons(frozen, past))
             whole = self._chunks(place, chunks, run)
         if whole:
             store.state.commit(row.id, [], [], self._oddities(acquisition, rows, cols), config.budget_bytes)
             store.state.finish(row.id)
             store.memory.forget(grid, self.artefact, config.keep_passes)
 
-    def _looker(
-        self, acquisition: Acquisition, statistics: Sequence[BandStatistics], chunks: Sequence[Chunk]
-    ) -> Looker:
-        infos = [acquisition.band(name) for name in self.bundle.bands]
-        largest = max(chunk.cells for chunk in chunks)
-        return Looker(self.bundle, self.encoder, infos, statistics, largest, self.config.min_valid, self.stages)
-
-    def _prescan(self, acquisition: Acquisition, reader: Reader, chunks: list[Chunk], past: list[PastPass]) -> Frozen:
-        """Everything that is frozen before the first chunk."""
-        config, bands = self.config, self.bundle.bands
-        largest = max(chunk.cells for chunk in chunks)
-        buffer = np.empty(len(bands) * largest * CELL * CELL, dtype=np.uint16)
-        sample = sample_chunks(chunks, config.prescan_share, config.prescan_all_cells)
-        with self.stages.time("prescan"):
-            histograms = band_histograms(reader, sample, len(bands), buffer)
-            if not histograms.any() and len(sample) < len(chunks):
-                histograms = band_histograms(reader, chunks, len(bands), buffer)
-            if not histograms.any():
-                raise InputError(acquisition.where, "no valid pixel in it (all no-data or unreadable)", "no-data")
-            statistics = tuple(
-                scene_statistics(histograms, [acquisition.band(b) for b in bands], self.bundle.normalise)
-            )
-            if self.rule.rule != "surprise" or not past:
-                return Frozen(statistics, Displacement.none(), {})
-            looker = self._looker(acquisition, statistics, chunks)
-            scan = PreScan(reader, acquisition.grid, bands, sample, looker, self.store.memory, buffer)
-            displacement = scan.displacement(past[0])
-            pairs = scan.pairs(past, displacement, statistics, self.rule, self.encoder.artefact.output)
-            return Frozen(statistics, displacement, pairs)
-
-    def _comparisons(self, frozen: Frozen, past: list[PastPass]) -> list[tuple[int, Comparison | None]]:
-        """(memory id, comparison) of the past passes that take part, newest first."""
-        if self.rule.rule != "surprise":
-            return [(one.id, None) for one in past]
-        return [
-            (
-                one.id,
-                Comparison(
-                    frozen.pairs[one.key],
-                    self.rule,
-                    self.bundle.bands,
-                    frozen.bands,
-                    statistics_from_list(one.statistics),
-                ),
-            )
-            for one in past
-            if one.key in frozen.pairs
-        ]
-
     def _chunks(self, place: _Place, chunks: list[Chunk], run: Run) -> bool:
         """Look, compare, choose, commit; False when stopped before the end."""
-        row = place.row
+        row, arrival = place.row, place.arrival
         done = self.store.state.done_chunks(row.id)
         todo = [chunk for chunk in chunks if chunk.index not in done]
         total = row.rows * row.cols
         finished = total - sum(chunk.cells for chunk in todo)
-        lookers = [self._looker(place.acquisition, place.frozen.bands, chunks) for _ in range(self.config.threads)]
-        scored = [part.score for part in self.store.state.chunks(row.id)] if done else []
+        lookers = [arrival.looker(place.frozen.bands, chunks) for _ in range(self.config.threads)]
         chooser = Chooser(
-            self.store.queue, self.config.budget_bytes, place.acquisition, run.grids[row.grid_id], self.bundle.bands,
-            self.artefact, total, scored, self.config.threads,
+            self.store.queue, self.config.budget_bytes, arrival.acquisition, run.grids[row.grid_id], self.bundle.bands,
+            self.artefact,
         )  # fmt: skip
         parts = look_ahead(
-            place.reader, place.acquisition.grid, len(self.bundle.bands), todo, place.frozen.displacement, lookers,
+            arrival.reader, arrival.acquisition.grid, len(self.bundle.bands), todo, place.frozen.displacement, lookers,
             self.stages,
         )  # fmt: skip
-        with chooser, closing(parts):
+        with closing(parts):
             return self._compare_and_choose(place, parts, chooser, finished, run)
 
     def _compare_and_choose(
@@ -260,37 +218,19 @@ class Detector:
                 score, status = self._compare(part.look.records, chunk, place.past, counters)
                 truth = None if part.truth is None else _truth_share(part.truth, chunk, part.look.valid)
                 group.append((_chunk_row(chunk, status, score, truth), part.look.records))
-                with self.stages.time("code"):
+                with self.stages.time("choose"):
                     chooser.offer(chunk, score, part.pixels.original)
             finished += chunk.cells
             run.tiles += chunk.cells
             stopping = self.stop()
-            if stopping or sum(item[0].chunk.cells for item in group) >= self.config.group_cells:
+            looked = sum(item[0].chunk.cells for item in group)
+            if stopping or looked >= self.config.group_cells or chooser.held_bytes >= GROUP_BYTES:
                 self._commit(row.id, place.memory_id, group, chooser, counters)
-            self.progress(place.acquisition, finished, total)
+            self.progress(place.arrival.acquisition, finished, total)
             if stopping and finished < total:
                 run.interrupted = True
                 return False
         self._commit(row.id, place.memory_id, group, chooser, counters)
-        return self._choose_missed(place, chooser, run)
-
-    def _choose_missed(self, place: _Place, chooser: Chooser, run: Run) -> bool:
-        """Read again and code what was passed over and yet belongs into the queue; see `choose`."""
-        identity, budget = place.row.id, self.config.budget_bytes
-        dn = np.empty((len(self.bundle.bands), CELL, CELL), dtype=np.uint16)
-        with self.stages.time("choose missed"):
-            for row, col, score, floor in chooser.missed(identity, self.store.state.chunks(identity)):
-                if self.stop():
-                    run.interrupted = True
-                    return False
-                try:
-                    place.reader.read(Window(row * CELL, col * CELL, CELL, CELL), dn)
-                except InputError:
-                    continue  # counted when its turn came
-                chooser.code(row, col, score, dn, floor)
-                if len(chooser) >= WAITING:
-                    self.store.state.commit(identity, [], chooser.collect(), {}, budget)
-            self.store.state.commit(identity, [], chooser.collect(), {}, budget)
         return True
 
     def _compare(
@@ -327,8 +267,7 @@ class Detector:
         """The memory first (idempotent), then everything else in one transaction; empties what it was given."""
         if not group:
             return
-        with self.stages.time("code"):
-            products = chooser.collect()
+        products = chooser.collect()
         with self.stages.time("store"):
             self.store.memory.write(
                 memory_id, [(item.chunk, records) for item, records in group if records is not None]

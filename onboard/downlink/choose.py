@@ -1,21 +1,15 @@
-"""Which cells of a pass become products: the queue ends as the best by value per byte, and little is coded in vain.
+"""Which cells of a pass become candidates for the downlink: an online top-K by value per byte, under a byte budget.
 
-Coding a product costs as much as looking at a hundred cells, and an online top-K of a long stream lets many times K in.
-So a cell is coded as it passes only where it would stay, by what is known so far:
-
-* its value lies among the best of this pass that the budget has room for (`AHEAD` times as many, to allow for an uneven
-  scene), and
-* its value per byte beats the worst of a full queue, with its bytes estimated from its texture.
-
-What the first rule passed over wrongly (a pass whose changes all lie at its start) is found at the end of the pass from
-its stored scores, read again and coded: `missed`. The order of looking therefore does not decide what goes down.
+Coding a product costs as much as looking at fifty cells, and an online top-K of a long stream lets several times K in.
+So a candidate enters the queue with its pixels as they are (codec "raw": a whole product, with its checksum, written in
+the transaction of the scores that chose it) and is weighed by an estimate of the bytes it will take; `settle` codes
+those that stay. The order in which a pass shows its changes does not decide what goes down.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
+import heapq
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -25,16 +19,8 @@ from onboard.downlink.product import HEADER_BYTES, Product, encode, estimate_byt
 from onboard.sense.acquisition import U16, Acquisition
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import CELL, Grid
-from onboard.store.queue import Queue
-from onboard.store.rows import ChunkRow, NewProduct
-
-AHEAD = 1.25
-ESTIMATE_ERROR = 0.1
-"""How much more than the truth an estimate of bytes may be, once scaled to the products of the same acquisition
-(standard deviation on Sentinel-2: 2.4 to 3.5 %)."""
-WAITING = 64
-"""Tiles that wait for a coder at most: 20 kB each."""
-
+from onboard.store.queue import RESERVE, Queue
+from onboard.store.rows import NewProduct
 
 Value = TypeVar("Value", float, NDArray[np.float32])
 
@@ -45,124 +31,77 @@ def value_of(score: Value) -> Value:
 
 
 class Chooser:
-    """Chooses and codes the products of one acquisition. Use as a context manager: it holds coding threads.
+    """Chooses the candidates of one acquisition.
 
     Args:
-        queue: sets the density to beat.
-        cells: of the whole acquisition.
-        scored: scores of the chunks that an earlier run committed.
-        threads: that code products.
+        queue: what has been chosen before.
+        budget_bytes: of the queue; 0 chooses nothing.
+        bands: names, in the order of the pixels offered.
+        artefact: SHA-256 of the model that scores.
     """
 
     def __init__(
-        self,
-        queue: Queue,
-        budget_bytes: int,
-        acquisition: Acquisition,
-        grid: Grid,
-        bands: Sequence[str],
-        artefact: str,
-        cells: int,
-        scored: Iterable[NDArray[np.float32]] = (),
-        threads: int = 2,
+        self, queue: Queue, budget_bytes: int, acquisition: Acquisition, grid: Grid, bands: Sequence[str], artefact: str
     ) -> None:
-        self._queue, self._budget = queue, budget_bytes
+        self._room = budget_bytes * RESERVE if budget_bytes > HEADER_BYTES else 0.0
         self._acquisition, self._grid, self._artefact = acquisition, grid, artefact
         self._infos = tuple(acquisition.band(name) for name in bands)
-        self._cells = cells
-        self._most = budget_bytes // HEADER_BYTES  # products that could ever fit
-        self._seen = [score.reshape(-1) for score in scored]
-        self._least: dict[int, float] = {}
-        self._pool = ThreadPoolExecutor(threads, "code")
-        self._coding: list[Future[NewProduct]] = []
-        self._estimates: list[float] = []
-        self._estimated, self._coded = 0.0, 0  # bytes of all products so far
-
-    def __enter__(self) -> Chooser:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._kept = [(item.value / item.estimate, float(item.estimate)) for item in queue.items()]
+        heapq.heapify(self._kept)
+        self._used = sum((size for _, size in self._kept), 0.0)
+        self._smallest = float(min((size for _, size in self._kept), default=HEADER_BYTES))
+        self._floor = 0.0
+        self._candidates: list[NewProduct] = []
 
     def offer(self, chunk: Chunk, score: NDArray[np.float32], dn: U16) -> None:
-        """Have the cells of a chunk coded that would stay in the queue, best first; their pixels are copied.
+        """Keep the cells of a chunk that would stay in the queue, by all that was offered so far.
 
         Args:
             score: float32 (cells,); nan is never chosen.
             dn: uint16 (B, H, W), original DN of the chunk.
         """
-        if not self._most:
+        if not self._room:
             return
-        self._seen.append(score)
-        floor, smallest = self._queue.floor(self._budget)
-        least = self._least[chunk.index] = self._best_share(smallest or dn[:, :CELL, :CELL].nbytes / 2)
-        for cell in np.argsort(-score, kind="stable"):
-            value = value_of(float(score[cell]))
-            if not value > 0.0 or value < least or value <= floor * smallest:
-                break  # nan sorts last; scores fall from here on
-            row, col = divmod(int(cell), chunk.cols)
-            tile = dn[:, row * CELL : (row + 1) * CELL, col * CELL : (col + 1) * CELL]
-            self.code(chunk.row + row, chunk.col + col, float(score[cell]), tile, floor)
-
-    def code(self, row: int, col: int, score: float, dn: U16, floor: float) -> None:
-        """Have one cell coded, unless by its estimated bytes it would not stay."""
-        value = value_of(score)
-        estimate = estimate_bytes(dn)
-        scale = self._coded / self._estimated if self._estimated else 0.0
-        if value <= floor * estimate * scale * (1 - ESTIMATE_ERROR):
+        hopeful = np.flatnonzero(value_of(score) > self._floor * self._smallest)  # false for nan
+        if not hopeful.size:
             return
-        self._estimates.append(estimate)
-        product = Product(
-            self._grid, row, col, self._acquisition.product_id, self._acquisition.sensing_time, self._infos,
-            dn.copy(), self._artefact, score,
-        )  # fmt: skip
-        if len(self._coding) >= WAITING:
-            self._coding[-WAITING].result()
-        self._coding.append(self._pool.submit(lambda: NewProduct(row, col, score, value, encode(product))))
+        rows, cols = np.divmod(hopeful, chunk.cols)
+        size, value = estimate_bytes(dn, rows, cols), value_of(score[hopeful])
+        self._smallest = min(self._smallest, float(size.min()))
+        density = value / size
+        for i in np.argsort(-density, kind="stable"):
+            if not density[i] > self._floor:
+                break
+            self._keep(float(density[i]), float(size[i]))
+            r, c = int(rows[i]), int(cols[i])
+            pixels = dn[:, r * CELL : (r + 1) * CELL, c * CELL : (c + 1) * CELL]
+            self._candidates.append(
+                self._candidate(chunk.row + r, chunk.col + c, float(value[i]), float(size[i]), pixels)
+            )
 
-    def __len__(self) -> int:
-        return len(self._coding)
+    @property
+    def held_bytes(self) -> int:
+        """What the candidates since the last `collect` take in memory."""
+        return sum(len(new.payload) for new in self._candidates)
 
     def collect(self) -> list[NewProduct]:
-        """The coded products that are good enough, in the order in which they were offered; waits for them."""
-        floor, _ = self._queue.floor(self._budget)
-        coded = [future.result() for future in self._coding]
-        self._estimated += sum(self._estimates)
-        self._coded += sum(len(product.payload) for product in coded)
-        self._coding.clear()
-        self._estimates.clear()
-        return [p for p in coded if len(p.payload) <= self._budget and p.value / len(p.payload) > floor]
+        """The candidates since the last call that are still good enough, in the order in which they were offered."""
+        found = [new for new in self._candidates if new.value > self._floor * new.size]
+        self._candidates.clear()
+        return found
 
-    def missed(self, acquisition: int, scored: Iterable[ChunkRow]) -> Iterator[tuple[int, int, float, float]]:
-        """(row, column, score, density to beat) of cells that may yet belong into the queue, best first.
+    def _candidate(self, row: int, col: int, value: float, size: float, pixels: U16) -> NewProduct:
+        product = Product(
+            self._grid, row, col, self._acquisition.product_id, self._acquisition.sensing_time, self._infos, pixels,
+            self._artefact, value,
+        )  # fmt: skip
+        return NewProduct(row, col, value, value, encode(product, "raw"), round(size))
 
-        Only what the first rule passed over, or an earlier run left behind: the density to beat has only risen since.
-        It is read anew before each cell, so that what the caller commits in between ends this early.
-        """
-        queued = {(item.row, item.col) for item in self._queue.items() if item.acquisition == acquisition}
-        floor, smallest = self._queue.floor(self._budget)
-        found: list[tuple[float, int, int]] = []
-        for part in scored:
-            least = self._least.get(part.chunk.index, np.inf)
-            wanted = (part.score > 0.0) & (part.score < least) & (value_of(part.score) > floor * smallest)
-            rows, cols = np.nonzero(wanted)
-            scores = part.score[wanted].tolist()
-            found += zip(scores, (rows + part.chunk.row).tolist(), (cols + part.chunk.col).tolist(), strict=True)
-        for score, row, col in sorted(found, key=lambda item: (-item[0], item[1], item[2]))[: self._most]:
-            floor, smallest = self._queue.floor(self._budget)
-            if value_of(score) <= floor * smallest:
-                return
-            if (row, col) not in queued:
-                yield row, col, score, floor
-
-    def _best_share(self, bytes_each: float) -> float:
-        """The value that the best cells of this pass exceed, as many as the budget has room for."""
-        seen = np.concatenate(self._seen)
-        self._seen = [seen]
-        room = AHEAD * self._budget / bytes_each * len(seen) / self._cells
-        values = seen[~np.isnan(seen)]
-        if room >= len(values):
-            return 0.0
-        return float(np.partition(values, len(values) - 1 - int(room))[len(values) - 1 - int(room)])
+    def _keep(self, density: float, size: float) -> None:
+        """Count it in and the worst out; what has been out once sets the floor."""
+        heapq.heappush(self._kept, (density, size))
+        self._used += size
+        while self._used > self._room:
+            density, size = heapq.heappop(self._kept)
+            self._used -= size
+            self._floor = max(self._floor, density)

@@ -50,7 +50,7 @@ def collect(
         passes.append(result)
         truths[row.id] = result.truth
     wanted = {row.id for row in looked_at}
-    queue = [item for item in store.queue.items() if item.acquisition in wanted]
+    queue = [item for item in store.queue.fitting(config.budget_bytes) if item.coded and item.acquisition in wanted]
     painter = Painter(store, run, rows, bundle, encoder, config.history)
     detections = []
     for rank, item in enumerate(queue, start=1):
@@ -64,6 +64,8 @@ def collect(
             counters[error.kind] = sum(1 for other in run.refused if other.kind == error.kind)
     if run.skipped:
         counters["already_done"] = run.skipped
+    if run.damaged_products:
+        counters["product_crc"] = run.damaged_products
     if store.memory.reset:
         counters["memory_reset"] = 1
     return Outcome(

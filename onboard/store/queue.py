@@ -1,4 +1,9 @@
-"""The downlink queue: an online top-K of coded products by value per byte, under a byte budget."""
+"""The downlink queue: products by value per byte, as many as fit a byte budget and a small reserve.
+
+A product enters as a candidate: whole, but not yet coded for the ground, its size estimated. `settle` replaces it by
+its coded form. Its rank stays what the estimate made it, so that the outcome does not depend on when it was coded; the
+reserve makes up for the estimates' error, and moves up when the ground has confirmed others.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +18,14 @@ from onboard.store.rows import NewProduct, QueueRow
 SCHEMA = """
 CREATE TABLE queue (
   id INTEGER PRIMARY KEY AUTOINCREMENT, acquisition INTEGER NOT NULL, row INTEGER NOT NULL, col INTEGER NOT NULL,
-  score REAL NOT NULL, value REAL NOT NULL, density REAL NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL,
-  payload BLOB NOT NULL, UNIQUE (acquisition, row, col));
-CREATE INDEX queue_worst ON queue (density, acquisition DESC, row DESC, col DESC, size);
+  score REAL NOT NULL, value REAL NOT NULL, density REAL NOT NULL, estimate INTEGER NOT NULL, size INTEGER NOT NULL,
+  coded INTEGER NOT NULL, sha256 TEXT NOT NULL, payload BLOB NOT NULL, UNIQUE (acquisition, row, col));
+CREATE INDEX queue_worst ON queue (density, acquisition DESC, row DESC, col DESC, estimate);
 """
+
+RESERVE = 1.2
+"""How much of the budget the queue holds; an estimate of a product's bytes errs by 3 % (standard deviation), those of
+other sensors may all be some ten per cent too large."""
 
 
 class Queue:
@@ -26,12 +35,12 @@ class Queue:
         self._db, self._where = db, where
 
     def enter(self, acquisition: int, products: Sequence[NewProduct], budget_bytes: int) -> None:
-        """Let new products in, then the worst out until the queue fits."""
+        """Let candidates in, then the worst out until the queue fits."""
         self._db.executemany(
-            "INSERT OR REPLACE INTO queue (acquisition, row, col, score, value, density, size, sha256, payload)"
-            " VALUES (?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO queue (acquisition, row, col, score, value, density, estimate, size, coded, sha256,"
+            " payload) VALUES (?,?,?,?,?,?,?,?,0,?,?)",
             (
-                (acquisition, new.row, new.col, new.score, new.value, new.value / len(new.payload), len(new.payload),
+                (acquisition, new.row, new.col, new.score, new.value, new.value / new.size, new.size, new.size,
                  hashlib.sha256(new.payload).hexdigest(), new.payload)
                 for new in products
             ),
@@ -44,12 +53,12 @@ class Queue:
             self._trim(budget_bytes)
 
     def _trim(self, budget_bytes: int) -> None:
-        over = self._db.execute("SELECT coalesce(sum(size), 0) FROM queue").fetchone()[0] - budget_bytes
+        over = self._db.execute("SELECT coalesce(sum(estimate), 0) FROM queue").fetchone()[0] - budget_bytes * RESERVE
         leaving = []
         if over > 0:
             # equal density: the later cell leaves, so that the outcome never depends on how often a run was broken off
             for identity, size in self._db.execute(
-                "SELECT id, size FROM queue ORDER BY density, acquisition DESC, row DESC, col DESC"
+                "SELECT id, estimate FROM queue ORDER BY density, acquisition DESC, row DESC, col DESC"
             ):
                 leaving.append((identity,))
                 over -= size
@@ -57,22 +66,36 @@ class Queue:
                     break
         self._db.executemany("DELETE FROM queue WHERE id=?", leaving)
 
-    def floor(self, budget_bytes: int) -> tuple[float, float]:
-        """(value per byte to beat, fewest bytes of a queued product); the first is 0 while there is room for more."""
-        n, used, worst, smallest = self._db.execute(
-            "SELECT count(*), coalesce(sum(size), 0), min(density), min(size) FROM queue"
-        ).fetchone()
-        if n == 0:
-            return 0.0, 0.0
-        return (float(worst) if used + used / n > budget_bytes else 0.0), float(smallest)
+    def settle(self, coded: Sequence[tuple[int, bytes | None]]) -> None:
+        """Replace candidates (id, coded product) in one transaction; one without a product is dropped."""
+        with transaction(self._db, self._where):
+            self._db.executemany("DELETE FROM queue WHERE id=?", [(i,) for i, payload in coded if payload is None])
+            self._db.executemany(
+                "UPDATE queue SET payload=?, size=?, sha256=?, coded=1 WHERE id=?",
+                (
+                    (payload, len(payload), hashlib.sha256(payload).hexdigest(), identity)
+                    for identity, payload in coded
+                    if payload is not None
+                ),
+            )
 
     def items(self) -> list[QueueRow]:
         """The queue, best first, without payloads."""
         rows = self._db.execute(
-            "SELECT id, acquisition, row, col, score, value, size, sha256 FROM queue"
+            "SELECT id, acquisition, row, col, score, value, estimate, size, coded, sha256 FROM queue"
             " ORDER BY density DESC, acquisition, row, col"
         )
         return [QueueRow(*row) for row in rows.fetchall()]
+
+    def fitting(self, budget_bytes: int) -> list[QueueRow]:
+        """The best of the queue that fit the budget together, best first, without payloads."""
+        items = self.items()
+        used = 0
+        for n, item in enumerate(items):
+            used += item.size
+            if used > budget_bytes:
+                return items[:n]
+        return items
 
     def payload(self, queue_id: int) -> bytes | None:
         """The bytes of a product, or None when they no longer match their SHA-256."""

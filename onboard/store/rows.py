@@ -40,18 +40,19 @@ class ChunkRow:
 
 @dataclass(frozen=True)
 class NewProduct:
-    """A coded product on its way into the queue."""
+    """A candidate on its way into the queue: a whole product, and about how many bytes it will take once coded."""
 
     row: int
     col: int
     score: float
     value: float
     payload: bytes
+    size: int
 
 
 @dataclass(frozen=True)
 class QueueRow:
-    """One coded product in the downlink queue."""
+    """One product in the downlink queue; `size` is the estimate until it is `coded`."""
 
     id: int
     acquisition: int
@@ -59,5 +60,7 @@ class QueueRow:
     col: int
     score: float
     value: float
+    estimate: int
     size: int
+    coded: bool
     sha256: str

@@ -182,7 +182,7 @@ def test_a_full_disk_keeps_what_was_committed(tmp_path, capsys):
         pages = store.state._db.execute("PRAGMA page_count").fetchone()[0]
         store.state._db.execute(f"PRAGMA max_page_count={pages}")
         with pytest.raises(DiskFullError, match="no space left"):
-            store.state.commit(1, [], [NewProduct(99, 0, 1e9, 1e9, bytes(3_000_000))], {}, 10**9)
+            store.state.commit(1, [], [NewProduct(99, 0, 1e9, 1e9, bytes(3_000_000), 3_000_000)], {}, 10**9)
         assert [item.sha256 for item in store.queue.items()] == before
 
 
