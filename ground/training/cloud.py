@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from onboard.change.cloud import CloudHead
-from onboard.change.pair import INPUT_STEP, INPUT_ZERO
 from onboard.change.record import COARSE_PX
+from onboard.change.subcells import INPUT_STEP, INPUT_ZERO
 from onboard.errors import InputError
 from onboard.sense.acquisition import Acquisition
 from onboard.sense.grid import CELL, Window

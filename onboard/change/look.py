@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from onboard.change.cloud import CloudTest
-from onboard.change.pair import INPUT_STEP, INPUT_ZERO, coarse_spectra
 from onboard.change.record import (
     COARSE_PX,
     FINE_PX,
@@ -20,6 +19,7 @@ from onboard.change.record import (
     record_dtype,
     seal,
 )
+from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, coarse_spectra
 from onboard.clock import Stages
 from onboard.errors import BundleError
 from onboard.infer.bundle import Bundle

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onboard.change.look import Looker
-from onboard.change.pair import MIN_CELLS, PairModel, fit_pair
+from onboard.change.pair import MIN_CELLS, PairModel, fit_pair, share_weights
 from onboard.change.record import Records, is_clear
 from onboard.change.registration import Displacement, Sample, estimate
 from onboard.change.rule import ScoreRule
@@ -135,7 +135,7 @@ class PreScan:
             model = fit_pair(a, b, rule, self._bands, bands, statistics_from_list(one.statistics), latents)
             if model is not None:
                 models[one.key] = model
-        return models
+        return share_weights(models)
 
 
 def cells_of(chunk: Chunk) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

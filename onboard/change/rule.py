@@ -24,6 +24,7 @@ class ScoreRule:
         loss: weight of the loss of vegetation where the scene shows more loss than gain.
         loss_scale, loss_power: the excess of loss over gain (squared log ratios) at which that weight is half, and how
             steeply it falls below.
+        water, water_scale, top_water: likewise for the gain of water.
         rarity: how much less a loss counts where the past spectrum itself is unusual in its scene (0: fully).
         shrink: added to the variance of each band when a spectrum's rarity is judged.
         latent: weight of the distance of latents.
@@ -40,6 +41,9 @@ class ScoreRule:
     loss: float = 80.0
     loss_scale: float = 0.02
     loss_power: float = 2.0
+    water: float = 80.0
+    water_scale: float = 0.005
+    top_water: int = 3
     rarity: float = 0.1
     shrink: float = 0.05
     latent: float = 0.1

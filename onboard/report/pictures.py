@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.change.pair import INPUT_STEP, INPUT_ZERO
 from onboard.change.record import FINE, FINE_PX, fine_bands, is_clear, record_dtype
+from onboard.change.subcells import INPUT_STEP, INPUT_ZERO
 from onboard.downlink.product import decode
 from onboard.errors import OnboardError
 from onboard.infer.bundle import Bundle

@@ -1,0 +1,123 @@
+"""Signed evidence between two passes: loss of vegetation, gain of water. Pure arrays, in physical log units.
+
+A fall is past - now of ln(reflectance + shift) on coarse sub-cells, against its median over the scene, so that haze,
+sun and season common to the scene drop out.
+
+* **Loss of vegetation**: the fall of ln(NIR) times the fall of ln(NIR/SWIR), less where the spectrum was unusual in its
+  scene (Theiler & Perkins 2006: elliptically contoured anomalous change).
+* **Gain of water**: the fall of ln(NIR) times that of ln(SWIR), each less twice the fall of ln(green): water takes the
+  infrared and leaves the green, a shadow takes all.
+
+The mirror image, with all falls turned into rises, tells how much of it the season makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onboard.change.record import Records, coarse_bands, fine_bands
+from onboard.change.rule import ScoreRule
+from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, blocks
+from onboard.sense.normalise import BandStatistics
+
+F32 = NDArray[np.float32]
+Falls = Mapping[str, F32]
+"""By band: float32 (N, 16)."""
+
+GREEN, RED, NIR, SHORT = "B03", "B04", "B08", ("B11", "B12")
+NEEDED = {RED, NIR, "B12"}
+SHADOW = 2.0
+"""How much more of the infrared than of the green a shadow may take: it leaves the blue light of the sky."""
+
+
+@dataclass(frozen=True)
+class Medians:
+    """Over the scene: of the falls of each band, and of those of ln(NIR/SWIR) and ln(NIR/red)."""
+
+    bands: dict[str, float] = field(default_factory=dict)
+    near_short: float = 0.0
+    near_red: float = 0.0
+
+
+class Signed:
+    """Falls of the bands that signed evidence needs, back in physical units.
+
+    Args:
+        bands: of the records, in the bundle's order.
+        now, past: band statistics of both acquisitions.
+    """
+
+    def __init__(self, bands: Sequence[str], now: Sequence[BandStatistics], past: Sequence[BandStatistics]) -> None:
+        names = list(bands)
+        self._places, self._scales = {}, {}
+        for layer, indices in (("fine", fine_bands(bands)), ("coarse", coarse_bands(bands))):
+            for place, index in enumerate(indices):
+                if names[index] in (GREEN, RED, NIR, *SHORT):
+                    p, n = past[index], now[index]
+                    step_past, step_now = p.spread * INPUT_STEP, n.spread * INPUT_STEP
+                    constant = p.median - n.median - INPUT_ZERO * (step_past - step_now)
+                    self._places[names[index]] = (layer, place)
+                    self._scales[names[index]] = (step_past, step_now, constant)
+        self._short = [name for name in SHORT if name in self._places]
+        self.sees_water = GREEN in self._places
+
+    @classmethod
+    def for_bands(
+        cls, bands: Sequence[str], now: Sequence[BandStatistics], past: Sequence[BandStatistics]
+    ) -> Signed | None:
+        """None without red, NIR and SWIR."""
+        return cls(bands, now, past) if set(bands) >= NEEDED else None
+
+    def falls(self, now: Records, past: Records) -> Falls:
+        """Falls of each band."""
+        return {name: self._fall(name, now, past) for name in self._places}
+
+    def _fall(self, name: str, now: Records, past: Records) -> F32:
+        layer, place = self._places[name]
+        step_past, step_now, constant = (np.float32(value) for value in self._scales[name])
+        before, after = (_on_coarse(records, layer, place) for records in (past, now))
+        return np.asarray(before * step_past - after * step_now + constant, dtype=np.float32)
+
+    def medians(self, falls: Falls, usable: NDArray[np.bool_]) -> Medians:
+        """What is usual in a sample; `usable` bool (N, 16)."""
+        if not usable.any():
+            return Medians(dict.fromkeys(falls, 0.0))
+        return Medians(
+            {name: float(np.median(fall[usable])) for name, fall in falls.items()},
+            float(np.median((falls[NIR] - falls["B12"])[usable])),
+            float(np.median((falls[NIR] - falls[RED])[usable])),
+        )
+
+    def loss(self, falls: Falls, medians: Medians, mirrored: bool = False) -> F32:
+        """Loss of vegetation squared (mirrored: its gain), float32 (N, 16)."""
+        near = falls[NIR] - np.float32(medians.bands[NIR])
+        ratio = falls[NIR] - falls["B12"] - np.float32(medians.near_short)
+        if not mirrored:
+            return np.asarray(np.maximum(near, 0) * np.maximum(ratio, 0))
+        # a gain of vegetation also raises NIR against red; haze over water does not
+        third = falls[NIR] - falls[RED] - np.float32(medians.near_red)
+        gain = np.maximum(-near, 0) * np.maximum(-ratio, 0)
+        return np.asarray(np.minimum(gain, np.maximum(-third, 0) ** 2))
+
+    def water(self, falls: Falls, medians: Medians, mirrored: bool = False) -> F32:
+        """Gain of water squared (mirrored: its loss), float32 (N, 16)."""
+        sign = np.float32(-1 if mirrored else 1)
+        green, near = (sign * (falls[name] - np.float32(medians.bands[name])) for name in (GREEN, NIR))
+        short = np.minimum.reduce([sign * (falls[n] - np.float32(medians.bands[n])) for n in self._short])
+        shadow = np.float32(SHADOW) * np.maximum(green, 0)
+        return np.asarray(np.maximum(near - shadow, 0) * np.maximum(short - shadow, 0))
+
+
+def damping(unusual: NDArray[Any], rule: ScoreRule) -> F32:
+    """How much evidence counts where a spectrum is unusual by this many variances: 1 at one, less beyond."""
+    return np.asarray((1 + rule.rarity) / (unusual + rule.rarity), dtype=np.float32)
+
+
+def _on_coarse(records: Records, layer: str, place: int) -> NDArray[Any]:
+    values = records[layer][:, place]
+    return blocks(values) if layer == "fine" else values
