@@ -259,7 +259,7 @@ def _excess(effect: F32, mirrored: F32, scale: float, power: float) -> float:
     return float((excess / (excess + scale)) ** power)
 
 
-def _unusual(spectra: F64, model: tuple[F64, F64]) -> F64:
+def _unusual(spectra: NDArray[np.floating[Any]], model: tuple[F64, F64]) -> F64:
     """Squared Mahalanobis distance over the number of bands: (n, 16, B) -> (n, 16)."""
     mean, whiten = model
     return np.asarray((((spectra - mean) @ whiten.T) ** 2).mean(axis=2))

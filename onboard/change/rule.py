@@ -41,8 +41,8 @@ class ScoreRule:
     loss: float = 80.0
     loss_scale: float = 0.02
     loss_power: float = 2.0
-    water: float = 80.0
-    water_scale: float = 0.005
+    water: float = 240.0
+    water_scale: float = 0.01
     top_water: int = 3
     rarity: float = 0.1
     shrink: float = 0.05

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from onboard import __version__
 from onboard.change.classify import Classifier
+from onboard.change.rule import ScoreRule
 from onboard.config import DetectConfig
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
@@ -93,9 +94,12 @@ def _labelled(found: Detection, classifier: Classifier) -> Detection:
 
 
 def _settings(config: DetectConfig, bundle: Bundle) -> dict[str, Any]:
+    rule = ScoreRule.from_dict(bundle.score)
+    rule = replace(rule, rule=config.score) if config.score else rule
     return {
         "software": __version__,
-        "score": config.score or bundle.score.get("rule", "cosine"),
+        "score": rule.rule,
+        "prior": rule.prior if rule.rule == "surprise" else None,
         "history": config.history,
         "min_valid": config.min_valid,
         "runtime": config.runtime,

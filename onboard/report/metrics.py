@@ -33,6 +33,40 @@ class Curve(NamedTuple):
         return float(np.sum(np.diff(self.recall, prepend=0.0) * self.precision)) if self.recall.size else math.nan
 
 
+class Reliability(NamedTuple):
+    """How often cells changed that were given a probability, by bins of it. All (n,), bins without a cell left out.
+
+    `stated`: mean probability; `observed`: share that changed, had the declared prior's share of all cells done so;
+    `count`: cells.
+    """
+
+    stated: NDArray[np.float64]
+    observed: NDArray[np.float64]
+    count: NDArray[np.int64]
+
+
+RELIABILITY_BINS = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0)
+
+
+def reliability(truth: Truth, probability: Scores, prior: float) -> Reliability:
+    """The reliability diagram of a calibrated probability, reweighted to its declared prior.
+
+    Args:
+        prior: share of changed cells that the probability is declared under, 0..1.
+    """
+    bins = np.clip(np.digitize(probability, RELIABILITY_BINS) - 1, 0, len(RELIABILITY_BINS) - 2)
+    share = truth.mean() if truth.size else 0.0
+    if not 0.0 < share < 1.0:
+        return Reliability(np.empty(0), np.empty(0), np.empty(0, np.int64))
+    weight = np.where(truth, prior / share, (1 - prior) / (1 - share))
+    count, total, hits, stated = (
+        np.bincount(bins, w, len(RELIABILITY_BINS) - 1)
+        for w in (None, weight, weight * truth, probability.astype(np.float64))
+    )
+    some = count > 0
+    return Reliability(stated[some] / count[some], hits[some] / total[some], count[some].astype(np.int64))
+
+
 def average_precision(truth: Truth, score: Scores) -> float:
     """Step-wise average precision, sum over thresholds of (R_n - R_n-1) P_n, 0..1; nan without a positive.
 

@@ -36,7 +36,7 @@ POLICY = (
 
 def render(outcome: Outcome) -> str:
     """The whole page; the same outcome gives the same text."""
-    cells, agreed = count(outcome.passes), agree(outcome.passes)
+    cells, agreed = count(outcome.passes), agree(outcome.passes, outcome.settings.get("prior"))
     sites = places(outcome.passes)
     shown = {id(site): _worth_showing(site, max(1, MAX_MAPS // max(1, len(sites)))) for site in sites}
     values = [scores_of(p) for site in sites for p in shown[id(site)]]
@@ -184,9 +184,17 @@ def _truth(outcome: Outcome, agreed: Agreement | None) -> Html | None:
         ("Truly changed", f"{agreed.positives:,}", f"of {agreed.cells:,} scored cells"),
     ]
     ledger = tag("div", tables.figures(entries), tables.recalls(agreed))
+    diagram = plots.reliability(agreed)
     none = tag("p", "No scored cell truly changed: nothing to find.", class_="empty")
     note = "This stream knows what truly changed: a cell counts as changed when more than 5 % of its valid pixels did."
-    return _section("Against the truth", tag("div", tag("div", curve or none), ledger, class_="pair bare"), note=note)
+    promised = None
+    if diagram:
+        prior = words.share(float(outcome.settings["prior"]))
+        said = f"A score is a probability, declared for a stream in which {prior} of the cells change; the truth is "
+        said += "weighted to that. On the dashed line it keeps its promise; below, it promises too much."
+        promised = tag("div", tag("div", diagram), tag("p", said, class_="note"), class_="pair bare")
+    both = tag("div", tag("div", curve or none), ledger, class_="pair bare")
+    return _section("Against the truth", both, promised, note=note)
 
 
 def _series(outcome: Outcome, site: Place) -> Html:

@@ -15,6 +15,8 @@ from onboard.report.tally import Agreement, scores_of
 
 BINS = 60
 CURVE_POINTS = 240
+LOWEST = 0.001
+"""Where the axes of the reliability diagram begin."""
 
 
 def histogram(passes: Sequence[PassResult], chosen: Sequence[Detection]) -> Html | None:
@@ -71,6 +73,29 @@ def precision_recall(found: Agreement, chosen: tuple[float, float] | None) -> Ht
         side, kind = (-9, "label end") if chosen[0] > 0.7 else (9, "label")
         parts.append(tag("text", "the chosen", x=at[0] + side, y=at[1] + 16, class_=kind))
     return svg("Precision over recall", parts, width=HALF)
+
+
+def reliability(found: Agreement) -> Html | None:
+    """Observed over stated probability, both logarithmic; the diagonal is what was promised. None without enough."""
+    table = found.reliability
+    if table is None or table.stated.size < 2:
+        return None
+    x, y = (
+        Axis(LOWEST, 1.0, LEFT, HALF - RIGHT, log=True),
+        Axis(LOWEST, 1.0, HEIGHT - BOTTOM, TOP + 10, log=True),
+    )
+    marks = [(v, words.share(v)) for v in (0.001, 0.01, 0.1, 1.0)]
+    path = [(x(a), y(b)) for a, b in zip(table.stated.tolist(), table.observed.tolist(), strict=True)]
+    return svg(
+        "Reliability",
+        [
+            *frame(x, y, marks, marks, "stated probability of change (log)", "share that changed (log)"),
+            tag("line", x1=x.start, x2=x.end, y1=y.start, y2=y.end, class_="base"),
+            tag("polyline", points=points(path), class_="line"),
+            [tag("circle", cx=px, cy=py, r=3.5, class_="dot") for px, py in path],
+        ],
+        width=HALF,
+    )
 
 
 def _bar(left: float, right: float, base: float, top: float, kind: str) -> Html:

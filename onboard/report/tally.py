@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.report.metrics import Curve, precision_recall, recall_at
+from onboard.report.metrics import Curve, Reliability, precision_recall, recall_at, reliability
 from onboard.report.outcome import CellStatus, Detection, PassResult
 
 POSITIVE_SHARE = 0.05
@@ -44,6 +44,7 @@ class Agreement:
         average_precision: 0..1; nan without a positive.
         recall: by share of the cells taken (`RECALL_SHARES`), 0..1.
         curve: precision over recall.
+        reliability: of scores that are probabilities, else None.
     """
 
     cells: int
@@ -51,6 +52,7 @@ class Agreement:
     average_precision: float
     recall: dict[float, float]
     curve: Curve
+    reliability: Reliability | None = None
 
 
 def count(passes: Iterable[PassResult]) -> Cells:
@@ -77,8 +79,12 @@ def quantiles(result: PassResult) -> dict[str, float]:
     return {name: float(value) for name, value in zip(QUANTILES, found, strict=True)}
 
 
-def agree(passes: Iterable[PassResult]) -> Agreement | None:
-    """Agreement pooled over the scored cells of all passes that carry a truth; None where none does."""
+def agree(passes: Iterable[PassResult], prior: float | None = None) -> Agreement | None:
+    """Agreement pooled over the scored cells of all passes that carry a truth; None where none does.
+
+    Args:
+        prior: that the scores are probabilities under; None where they are distances.
+    """
     truths, scores = [], []
     for result in passes:
         if result.truth is not None:
@@ -95,6 +101,7 @@ def agree(passes: Iterable[PassResult]) -> Agreement | None:
         average_precision=curve.average_precision,
         recall=dict(zip(RECALL_SHARES, recall_at(truth, score, RECALL_SHARES), strict=True)),
         curve=curve,
+        reliability=None if prior is None else reliability(truth, score, prior),
     )
 
 

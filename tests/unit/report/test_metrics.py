@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from onboard.report.metrics import average_precision, precision_recall, recall_at
+from onboard.report.metrics import average_precision, precision_recall, recall_at, reliability
 
 TRUTH = np.array([True, False, True, False, False])
 SCORE = np.array([0.9, 0.8, 0.7, 0.2, 0.1])
@@ -72,3 +72,28 @@ def test_agrees_with_sklearn(levels: int) -> None:
         np.testing.assert_allclose(curve.precision, precision[:-1][::-1])
         np.testing.assert_allclose(curve.recall, recall[:-1][::-1])
         np.testing.assert_allclose(curve.threshold, threshold[::-1])
+
+
+def test_reliability_is_the_diagonal_for_an_honest_probability():
+    rng = np.random.default_rng(0)
+    prior = 0.02
+    stated = 1 / (1 + np.exp(-rng.normal(-4, 3, 400_000)))
+    stated *= prior / stated.mean()  # so that the declared prior holds
+    truth = rng.random(stated.size) < stated
+    table = reliability(truth, stated.astype(np.float32), prior)
+    many = table.count > 1000
+    assert table.observed[many] == pytest.approx(table.stated[many], rel=0.15, abs=1e-4)
+    assert table.count.sum() == stated.size
+
+
+def test_reliability_does_not_depend_on_how_much_changed_in_the_stream():
+    rng = np.random.default_rng(1)
+    score = np.concatenate([rng.beta(1, 30, 50_000), rng.beta(4, 3, 50_000)])
+    truth = np.arange(score.size) >= 50_000
+    few = np.concatenate([np.arange(50_000), 50_000 + np.arange(5_000)])
+    whole, part = (reliability(truth[pick], score[pick], 0.02) for pick in (np.arange(score.size), few))
+    assert whole.observed[-4:] == pytest.approx(part.observed[-4:], rel=0.3)
+
+
+def test_reliability_needs_both_kinds():
+    assert reliability(np.zeros(5, bool), np.linspace(0, 1, 5), 0.02).stated.size == 0
