@@ -37,12 +37,12 @@ class Reliability(NamedTuple):
     """How often cells changed that were given a probability, by bins of it. All (n,), bins without a cell left out.
 
     `stated`: mean probability; `observed`: share that changed, had the declared prior's share of all cells done so;
-    `count`: cells.
+    `cells`: how many.
     """
 
     stated: NDArray[np.float64]
     observed: NDArray[np.float64]
-    count: NDArray[np.int64]
+    cells: NDArray[np.int64]
 
 
 RELIABILITY_BINS = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0)

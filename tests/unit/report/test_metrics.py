@@ -81,9 +81,9 @@ def test_reliability_is_the_diagonal_for_an_honest_probability():
     stated *= prior / stated.mean()  # so that the declared prior holds
     truth = rng.random(stated.size) < stated
     table = reliability(truth, stated.astype(np.float32), prior)
-    many = table.count > 1000
+    many = table.cells > 1000
     assert table.observed[many] == pytest.approx(table.stated[many], rel=0.15, abs=1e-4)
-    assert table.count.sum() == stated.size
+    assert table.cells.sum() == stated.size
 
 
 def test_reliability_does_not_depend_on_how_much_changed_in_the_stream():
