@@ -26,6 +26,9 @@ MAX_BLOCKS = 96
 """More add time, not accuracy: three parameters are fitted."""
 CAUCHY_PX = 1.0
 SLOPE_PRIOR = 1.2
+AGREEMENT_PX = 1.5
+MIN_AGREEMENT = 0.2
+"""Share of the peaks that must lie within `AGREEMENT_PX` of a displacement."""
 
 F64 = NDArray[np.float64]
 
@@ -119,7 +122,8 @@ def _peak(
     now = windows[:, :side, :side, ::FINE_PX, ::FINE_PX].reshape(bands, side * side, -1)  # every displacement at once
     variance = np.einsum("fdn,fdn->fd", now, now) - now.sum(axis=2) ** 2 / now.shape[2]
     dots = np.matmul(now, reference[:, :, None])[..., 0]  # the reference is centred, so `now` need not be
-    score = (dots / np.sqrt(variance + np.float32(1e-6))).mean(axis=0).reshape(side, side)
+    # without contrast the variance is nothing but rounding, and may be less than nothing
+    score = (dots / np.sqrt(np.maximum(variance, 1.0))).mean(axis=0).reshape(side, side)
     y, x = np.unravel_index(int(score.argmax()), score.shape)
     if not (0 < y < side - 1 and 0 < x < side - 1):
         return None
@@ -148,7 +152,8 @@ def _robust_plane(where: F64, moved: F64, weight: F64) -> F64:
     """Displacement (3, 2) through the peaks: none, a shift, or a plane, as far as the peaks insist.
 
     Each is fitted with Cauchy weights. A richer one must earn its parameters (Schwarz 1978), or false peaks over clouds
-    and fields would tilt a pass that lies where it should.
+    and fields would tilt a pass that lies where it should; and enough of the peaks must agree with it: scattered evenly
+    over the search, a fortieth of them would by chance.
     """
     weight = weight / max(float(weight.mean()), 1e-12)
     best, least = np.zeros((3, 2)), _cost(where, moved, weight, np.zeros((3, 2)), 0)
@@ -162,7 +167,8 @@ def _robust_plane(where: F64, moved: F64, weight: F64) -> F64:
             weighted = (columns * w[:, None]).T
             plane[:terms] = np.linalg.solve(weighted @ columns + prior * w.mean(), weighted @ moved)
         cost = _cost(where, moved, weight, plane, 2 * terms)
-        if cost < least:
+        agree = np.hypot(*(moved - where @ plane).T) <= AGREEMENT_PX
+        if cost < least and agree.sum() >= max(MIN_BLOCKS, MIN_AGREEMENT * len(moved)):
             best, least = plane, cost
     return best
 

@@ -61,14 +61,28 @@ class ScoreRule:
         unknown = sorted(set(raw) - known)
         if unknown:
             raise BundleError(f"score: {', '.join(unknown)} not known to this software")
-        values = dict(raw)
-        if "calibration" in values:
-            values["calibration"] = tuple(float(v) for v in values["calibration"])
-        made = cls(**values)
+        try:
+            made = cls(**{key: _same_kind(getattr(cls, key), value) for key, value in raw.items()})
+        except (TypeError, ValueError) as error:
+            raise BundleError(f"score: a constant is not valid ({error})") from error
         if made.rule not in SCORE_RULES:
             raise BundleError(f"score rule {made.rule!r} is not known; this software has {', '.join(SCORE_RULES)}")
+        if not 0.0 < made.prior < 1.0:
+            raise BundleError(f"score: prior {made.prior:g}; it must lie between 0 and 1")
+        if not made.calibration[1] > 0.0:
+            raise BundleError("score: the calibration falls with the surprise; a ranking would be turned round")
         return made
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self) | {"calibration": list(self.calibration)}
+
+
+def _same_kind(default: object, value: Any) -> Any:
+    """`value` as the type of `default`; TypeError or ValueError where it is none."""
+    if isinstance(default, tuple):
+        first, second = value
+        return float(first), float(second)
+    if isinstance(default, str):
+        return str(value)
+    return int(value) if isinstance(default, int) else float(value)

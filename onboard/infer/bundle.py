@@ -15,7 +15,7 @@ from typing import Any
 
 from onboard.change.cloud import CloudHead
 from onboard.errors import BundleError
-from onboard.sense.bands import missing_bands
+from onboard.sense.bands import NATIVE_RESOLUTION_M, missing_bands
 from onboard.sense.grid import CELL
 from onboard.sense.normalise import NormaliseRule
 
@@ -111,6 +111,9 @@ def _read(folder: Path) -> Bundle:
             raise BundleError(f"bundle {folder}: format {raw.get('format')!r}, this software reads {FORMAT}")
         if int(raw["model"]["tile"]) != CELL:
             raise BundleError(f"bundle {folder}: tile of {raw['model']['tile']} px, cells have {CELL}")
+        unknown = [band for band in raw["bands"] if band not in NATIVE_RESOLUTION_M]
+        if unknown or not raw["bands"] or len(set(raw["bands"])) != len(raw["bands"]):
+            raise BundleError(f"bundle {folder}: bands {raw['bands']}; each must be one that is known, and only once")
         return Bundle(
             name=str(raw["name"]),
             version=int(raw["version"]),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.sense.acquisition import U16, Mask, Reader
+from onboard.sense.acquisition import NODATA_DN, U16, Mask, Reader
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import CELL, Grid, Window
 
@@ -31,7 +31,7 @@ def read_chunk(reader: Reader, chunk: Chunk, grid: Grid, bands: int, moves: NDAr
 
     Args:
         reader: open, delivering `bands` bands.
-        grid: of the acquisition; pixels beyond its edge are those at its edge.
+        grid: of the acquisition; pixels beyond its edge are no-data.
         moves: (dy, dx) px of each cell, int64 (cells, 2).
         buffer: uint16, at least bands x the chunk's pixels; holds `dn` until the caller reuses it.
 
@@ -52,10 +52,19 @@ def read_chunk(reader: Reader, chunk: Chunk, grid: Grid, bands: int, moves: NDAr
     for cell, (dy, dx) in enumerate(moves.tolist()):
         row, col = divmod(cell, chunk.cols)
         y, x = row * CELL, col * CELL
-        ys = np.clip(np.arange(CELL) + window.row + y + dy - top, 0, wide.shape[1] - 1)
-        xs = np.clip(np.arange(CELL) + window.col + x + dx - left, 0, wide.shape[2] - 1)
+        ys, beyond_y = _within(window.row + y + dy - top, wide.shape[1])
+        xs, beyond_x = _within(window.col + x + dx - left, wide.shape[2])
         dn[:, y : y + CELL, x : x + CELL] = wide[:, ys[:, None], xs]
+        dn[:, y : y + CELL, x : x + CELL][:, beyond_y] = NODATA_DN
+        dn[:, y : y + CELL, x : x + CELL][:, :, beyond_x] = NODATA_DN
         if quality is not None and wide_quality is not None:
             quality[y : y + CELL, x : x + CELL] = wide_quality[ys[:, None], xs]
     y, x = window.row - top, window.col - left
     return Pixels(dn, quality, wide[:, y : y + window.height, x : x + window.width])
+
+
+def _within(start: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Indices of a cell's lines from `start`, held within 0..size - 1, and which of them lay beyond."""
+    lines = np.arange(start, start + CELL)
+    held = np.clip(lines, 0, size - 1)
+    return held, held != lines
