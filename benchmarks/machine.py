@@ -20,7 +20,7 @@ def describe() -> dict[str, Any]:
         "memory_mb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in ("numpy", "onnxruntime", "rasterio")},
+        "packages": {name: _version(name) for name in ("numpy", "onnxruntime", "ai-edge-litert", "rasterio")},
         "load_1min": round(os.getloadavg()[0], 2),
         "commit": commit(),
     }

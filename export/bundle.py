@@ -1,8 +1,7 @@
 """Packs a bundle directory: models, manifest, card, parity and SHA256SUMS. Same inputs, same bytes.
 
 NAME/manifest.json       what the models are and how to feed them; read by onboard/infer/bundle.py
-     encoder-int8.onnx   artefact `onnx-int8`
-     encoder-fp32.onnx   artefact `onnx-fp32`
+     encoder-int8.onnx   artefact `onnx-int8`, and so on: fp32 beside int8, .tflite beside .onnx
      parity.json         how far the artefacts are from the checkpoint
      card.md             for people
      SHA256SUMS          over every other file; `sha256sum -c SHA256SUMS`
@@ -14,13 +13,12 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from export import card
-from export.onnx import INPUT, OUTPUT
-from export.quantise import Affine
+from export.artefact import INPUT, OUTPUT, Made, latent_scale
 from ground.models.ravaen import TILE
 from ground.training.encoder import ARCHITECTURE, TrainedEncoder, parameters
 
@@ -32,9 +30,7 @@ def pack(
     out: Path,
     name: str,
     trained: TrainedEncoder,
-    fp32: Path,
-    int8: Path,
-    scales: tuple[Affine, Affine],
+    artefacts: Sequence[Made],
     parity: Mapping[str, Any],
     *,
     score: Mapping[str, Any],
@@ -44,8 +40,7 @@ def pack(
     """Write the bundle `out/name`, replacing what is there only once everything is written.
 
     Args:
-        fp32, int8: the artefacts, copied in.
-        scales: uint8 scale of the integer artefact's input and output.
+        artefacts: copied in; of each runtime an integer one, whose scale all latents of that runtime are stored on.
         parity: from `export.parity.report`.
         score: the score rule that the flight software applies to these latents.
         cloud: the head that tells hidden sub-cells, from `ground train cloud`.
@@ -58,20 +53,7 @@ def pack(
     target, staging = out / name, out / f".{name}.new"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
-    entries = {}
-    for kind, source in (("onnx-int8", int8), ("onnx-fp32", fp32)):
-        file = f"encoder-{kind.removeprefix('onnx-')}.onnx"
-        data = source.read_bytes()
-        (staging / file).write_bytes(data)
-        entries[kind] = {"file": file, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    inside, outside = ({"name": INPUT}, {"name": OUTPUT})
-    entries["onnx-int8"] |= {"input": inside | scales[0].to_dict(), "output": outside | scales[1].to_dict()}
-    # The float artefact stores its latents on the integer one's scale, so that a record has one size and one meaning.
-    stored = {key: value for key, value in scales[1].to_dict().items() if key != "dtype"}
-    entries["onnx-fp32"] |= {
-        "input": inside | {"dtype": "float32"},
-        "output": outside | {"dtype": "float32"} | stored,
-    }
+    entries = {one.kind: _entry(one, artefacts, staging) for one in artefacts}
     manifest = {
         "format": FORMAT,
         "name": name,
@@ -101,6 +83,25 @@ def pack(
     shutil.rmtree(target, ignore_errors=True)
     staging.rename(target)
     return target
+
+
+def _entry(one: Made, artefacts: Sequence[Made], folder: Path) -> dict[str, Any]:
+    """Copy an artefact into the folder; its entry in the manifest."""
+    data = one.path.read_bytes()
+    (folder / one.file).write_bytes(data)
+    if one.scales is None:
+        # A float artefact stores its latents on the integer one's scale, so that a record has one size and one meaning.
+        inside: dict[str, Any] = {"dtype": "float32"}
+        outside = latent_scale(artefacts, one.runtime).to_dict() | {"dtype": "float32"}
+    else:
+        inside, outside = (scale.to_dict() for scale in one.scales)
+    return {
+        "file": one.file,
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "input": {"name": INPUT} | inside,
+        "output": {"name": OUTPUT} | outside,
+    }
 
 
 def write_json(path: Path, value: Any) -> None:

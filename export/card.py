@@ -48,7 +48,7 @@ def render(manifest: Mapping[str, Any], trained: TrainedEncoder, parity: Mapping
     model, artefacts = manifest["model"], manifest["artefacts"]
     places = sorted({name.split("/")[-2] for name in trained.files})
     rows = []
-    for kind in ("onnx-fp32", "onnx-int8"):
+    for kind in sorted(artefacts):
         one = parity[kind]
         rows.append(
             f"| {kind} | {artefacts[kind]['bytes']:,} | {one['max_abs_error']:.2g} of {one['max_abs_latent']:.2g} "

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from export.gates import GATES, failures
 from onboard.change.rule import ScoreRule
 from onboard.config import SCORE_RULES
 from onboard.errors import OnboardError
@@ -33,8 +34,10 @@ def export(
     tiles: Annotated[int, typer.Option(min=1, help="Tiles to calibrate on, and at most as many to compare.")] = 2048,
     version: Annotated[int, typer.Option(min=1, help="Of the bundle.")] = 1,
     seed: Annotated[int, typer.Option(help="Which tiles are drawn.")] = 0,
+    tflite: Annotated[bool, typer.Option(help="TFLite beside ONNX.")] = True,
+    gates: Annotated[Path, typer.Option(help="Thresholds that fail the export.", exists=True, dir_okay=False)] = GATES,
 ) -> None:
-    """Export CHECKPOINT to ONNX fp32 and INT8, measure parity, pack a bundle; its parity.json goes to stdout."""
+    """Export CHECKPOINT to ONNX and TFLite, fp32 and INT8, check parity, pack a bundle; parity.json goes to stdout."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
     log = logging.getLogger("onboard-export")
     rule = _rule(score)
@@ -43,7 +46,7 @@ def export(
 
     import torch
 
-    from export import bundle, onnx, parity, quantise
+    from export import bundle, convert, parity, quantise
     from ground.scenes import pairs
     from ground.training.encoder import load_checkpoint
 
@@ -59,16 +62,17 @@ def export(
         seen = [scene for scene in scenes if scene.place not in recipe.hold_out] or scenes
         unseen = [scene for scene in scenes if scene.place in recipe.hold_out] or scenes
         with tempfile.TemporaryDirectory() as folder:
-            fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
-            onnx.export_encoder(trained, fp32)
             calibration = pairs.sample_cells(seen, tiles, seed)
-            scales = quantise.quantise(fp32, int8, calibration, recipe.rule.limit, calibrate)
+            made = convert.all_artefacts(trained, Path(folder), calibration, calibrate, tflite)
             places = tuple(sorted({scene.place for scene in unseen}))
             real = pairs.sample_cells(unseen, tiles, seed)
-            report = parity.report(trained, fp32, int8, scales, real, places, figures)
+            report = parity.report(trained, made, real, places, figures)
+            missed = failures(report, gates)
+            if missed:
+                raise ValueError(f"no bundle written: {'; '.join(missed)}")
             report["calibration"] = {"method": calibrate, "tiles": len(calibration), "seed": seed}
             target = bundle.pack(
-                out, name or recipe.name, trained, fp32, int8, scales, report, score=rule, cloud=head, version=version
+                out, name or recipe.name, trained, made, report, score=rule, cloud=head, version=version
             )
     except OnboardError as error:
         log.error("%s", error)

@@ -17,10 +17,9 @@ from pathlib import Path
 import onnx
 import torch
 
+from export.artefact import INPUT, OUTPUT
 from ground.models.ravaen import TILE, MuOnly
 from ground.training.encoder import TrainedEncoder
-
-INPUT, OUTPUT = "tile", "latent"
 
 
 def metadata(trained: TrainedEncoder) -> dict[str, str]:

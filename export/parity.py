@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,7 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
-from export.onnx import INPUT, OUTPUT
-from export.quantise import Affine
+from export.artefact import INPUT, OUTPUT, Affine, Made
 from ground.models.ravaen import MuOnly
 from ground.training.encoder import TrainedEncoder
 
@@ -51,6 +50,31 @@ def onnx_latents(path: Path, tiles: F32, scales: tuple[Affine, Affine] | None = 
     return np.concatenate(out)
 
 
+def tflite_latents(path: Path, tiles: F32, scales: tuple[Affine, Affine] | None = None) -> F32:
+    """As `onnx_latents`, of a TFLite file, whose integers are int8 and whose batch is fixed."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+    batch, out = int(source["shape"][0]), []
+    for i in range(0, len(tiles), batch):
+        x = np.zeros((batch, *tiles.shape[1:]), np.float32)
+        x[: len(tiles[i : i + batch])] = tiles[i : i + batch]
+        fed = x if scales is None else (to_uint8(x, scales[0]) ^ 0x80).view(np.int8)
+        interpreter.set_tensor(source["index"], np.ascontiguousarray(fed.transpose(0, 2, 3, 1)))
+        interpreter.invoke()
+        z = interpreter.get_tensor(target["index"])[: len(tiles) - i].astype(np.float32)
+        out.append(z if scales is None else (z + 128 - scales[1].zero_point) * np.float32(scales[1].scale))
+    return np.concatenate(out)
+
+
+def latents(made: Made, tiles: F32) -> F32:
+    """Latents of an artefact in its own runtime as real numbers, float32 (n, latent)."""
+    run = tflite_latents if made.runtime == "tflite" else onnx_latents
+    return run(made.path, tiles, made.scales)
+
+
 def to_uint8(values: F32, affine: Affine) -> NDArray[np.uint8]:
     """Round half to even and saturate, as ONNX QuantizeLinear and `onboard.sense.normalise.quantised_table` do."""
     return np.clip(np.rint(values / np.float32(affine.scale)) + affine.zero_point, 0, 255).astype(np.uint8)
@@ -77,9 +101,7 @@ def agreement(reference: F32, other: F32) -> dict[str, float]:
 
 def report(
     trained: TrainedEncoder,
-    fp32: Path,
-    int8: Path,
-    scales: tuple[Affine, Affine],
+    artefacts: Sequence[Made],
     tiles: F32,
     places: tuple[str, ...],
     detection: Mapping[str, Any] | None = None,
@@ -87,18 +109,12 @@ def report(
     """What goes into `parity.json`.
 
     Args:
-        fp32, int8: the two artefacts.
-        scales: input and output of the integer one.
+        artefacts: what is compared with the checkpoint.
         tiles: real tiles, float32 (n, B, 32, 32).
         places: where they come from.
         detection: change in average precision, measured elsewhere (`ground evaluate`), merged in as it is.
     """
     reference = torch_latents(trained, tiles)
-    floats = onnx_latents(fp32, tiles)
-    report = {
-        "tiles": len(tiles),
-        "places": list(places),
-        "onnx-fp32": agreement(reference, floats),
-        "onnx-int8": agreement(reference, onnx_latents(int8, tiles, scales)),
-    }
+    report: dict[str, Any] = {"tiles": len(tiles), "places": list(places)}
+    report |= {one.kind: agreement(reference, latents(one, tiles)) for one in artefacts}
     return report | ({"detection": dict(detection)} if detection else {})

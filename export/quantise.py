@@ -16,9 +16,7 @@ import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -26,7 +24,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-from export.onnx import INPUT, OUTPUT, save
+from export.artefact import INPUT, OUTPUT, Affine
+from export.onnx import save
 
 METHODS = {
     "minmax": CalibrationMethod.MinMax,
@@ -35,18 +34,6 @@ METHODS = {
 }
 INTEGER_OPS = {"QLinearConv", "QGemm", "QLinearLeakyRelu", "Reshape", "Flatten"}
 """What may be left once ONNX Runtime has fused the graph. Anything else is a float island."""
-
-
-@dataclass(frozen=True)
-class Affine:
-    """real = scale * (integer - zero_point); uint8."""
-
-    scale: float
-    zero_point: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """As it stands in the manifest."""
-        return {"dtype": "uint8", "scale": self.scale, "zero_point": self.zero_point}
 
 
 class _Tiles(CalibrationDataReader):

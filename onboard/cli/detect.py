@@ -48,7 +48,10 @@ def parser() -> argparse.ArgumentParser:
         "--bundle", default="auto", metavar="NAME|DIR",
         help="model bundle: one that ships (s2-10, fire, rgbn), a folder, or auto: the richest that fits the bands",
     )  # fmt: skip
-    p.add_argument("--runtime", default="onnx", choices=("onnx",), help="default: %(default)s")
+    p.add_argument(
+        "--runtime", default="onnx", choices=("onnx", "tflite", "auto"),
+        help="auto: onnx where it runs, else tflite; neither reads what the other remembered (default: %(default)s)",
+    )  # fmt: skip
     p.add_argument("--precision", default="int8", choices=("int8", "fp32"), help="default: %(default)s")
     p.add_argument("--score", choices=SCORE_RULES, help="distance of latents (default: the bundle's own rule)")
     p.add_argument(
@@ -102,9 +105,11 @@ def run(args: argparse.Namespace) -> int:
     start, stages, bar, stopper = perf_counter(), Stages(), ProgressBar(), _Stopper()
     streams, bad_streams = _open_streams(args.streams)
     bundle = _pick_bundle(args.bundle, streams)
+    with stages.time("load model"):
+        encoder = load_encoder(bundle, args.runtime, args.precision, batch=DetectConfig.batch)
     config = DetectConfig(
-        bundle=bundle.name, runtime=args.runtime, precision=args.precision, score=args.score, history=args.history,
-        min_valid=args.min_valid, budget_bytes=round(args.budget_mb * 1e6), threads=args.threads,
+        bundle=bundle.name, runtime=encoder.artefact.runtime, precision=args.precision, score=args.score,
+        history=args.history, min_valid=args.min_valid, budget_bytes=round(args.budget_mb * 1e6), threads=args.threads,
         group_cells=args.group_cells,
     )  # fmt: skip
 
@@ -113,8 +118,6 @@ def run(args: argparse.Namespace) -> int:
         if done == total:
             log.info("looked at %s", acquisition.product_id, extra={"fields": {"cells": total}})
 
-    with stages.time("load model"):
-        encoder = load_encoder(bundle, config.runtime, config.precision, batch=config.batch)
     heads = [load_head(path) for path in args.head]
     with Store(args.store or args.out / "store") as store:
         classifier = (

@@ -30,7 +30,10 @@ MAX_FILE_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Tensor:
-    """One input or output of an artefact: real = (stored - zero_point) * scale where quantised."""
+    """One input or output of an artefact: real = (stored - zero_point) * scale where quantised.
+
+    As the flight side gives and takes it: uint8 also for a TFLite file, which itself holds int8 = uint8 - 128.
+    """
 
     name: str
     dtype: str
@@ -47,6 +50,11 @@ class Artefact:
     sha256: str
     input: Tensor
     output: Tensor
+
+    @property
+    def runtime(self) -> str:
+        """The runtime that runs it, e.g. "onnx"."""
+        return self.key.partition("-")[0]
 
 
 @dataclass(frozen=True)

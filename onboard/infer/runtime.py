@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onboard.errors import BundleError
 from onboard.infer.bundle import Artefact, Bundle
+
+log = logging.getLogger("onboard.infer")
 
 
 class Encoder(Protocol):
-    """A loaded encoder. `encode` fills uint8 latents (N, latent) from tiles (N, B, 32, 32) of `input_dtype`."""
+    """A loaded encoder. `encode` fills uint8 latents (N, latent) from tiles (N, B, 32, 32) of `input_dtype`.
+
+    Several threads may call `encode` at once. `batch` is the number of tiles that fill one call of the runtime.
+    """
 
     artefact: Artefact
     batch: int
@@ -21,18 +28,35 @@ class Encoder(Protocol):
         """See `OnnxEncoder.encode`."""
 
 
-RUNTIMES = ("onnx",)
-
-
 def load_encoder(
     bundle: Bundle, runtime: str = "onnx", precision: str = "int8", threads: int = 1, batch: int = 64
 ) -> Encoder:
     """The bundle's encoder in a runtime, ready to run.
 
+    Args:
+        runtime: "onnx" or "tflite"; "auto" is the first of these that runs here. What one artefact remembered,
+            another never reads: "auto" suits machines that keep their packages.
+        precision: "int8" or "fp32".
+        threads: of one call of the runtime.
+        batch: tiles per call; a TFLite file has its own.
+
     Raises:
         BundleError: the bundle has no such artefact, or the runtime refuses it.
     """
+    if runtime == "auto":
+        try:
+            return load_encoder(bundle, "onnx", precision, threads, batch)
+        except BundleError as error:
+            log.warning("TFLite it is: %s", error)
+            return load_encoder(bundle, "tflite", precision, threads, batch)
     artefact = bundle.artefact(runtime, precision)
-    from onboard.infer.onnx import OnnxEncoder
+    if runtime == "tflite":
+        from onboard.infer.tflite import TfliteEncoder
+
+        return TfliteEncoder(artefact, threads)
+    try:
+        from onboard.infer.onnx import OnnxEncoder
+    except ImportError as error:
+        raise BundleError(f"ONNX Runtime cannot be imported ({error})") from error
 
     return OnnxEncoder(artefact, threads, batch)

@@ -12,7 +12,8 @@ import torch
 from rasterio.transform import from_origin
 from typer.testing import CliRunner
 
-from export import bundle, parity, quantise
+from export import bundle, gates, parity, quantise
+from export.artefact import Made
 from export.cli import app as export_app
 from export.onnx import export_encoder
 from ground.cli import app as ground_app
@@ -119,11 +120,31 @@ def test_metadata_stands_in_both_files(exported):
 
 def test_parity_within_bounds(exported, tiles):
     trained, fp32, int8, scales = exported
-    report = parity.report(trained, fp32, int8, scales, tiles, ("a", "b"), {"ap_loss": 0.1})
+    made = [Made("onnx", int8, scales), Made("onnx", fp32)]
+    report = parity.report(trained, made, tiles, ("a", "b"), {"ap_loss": 0.1})
     assert report["onnx-fp32"]["max_abs_error"] < 1e-4
     assert report["onnx-int8"]["cosine_median"] > 0.99
     assert report["onnx-int8"]["snr_db"] > 15
     assert report["detection"] == {"ap_loss": 0.1}
+
+
+def test_gates_name_what_misses_them(tmp_path):
+    good = {"cosine_min": 0.99, "cosine_median": 0.999, "snr_db": 25.0, "max_abs_error": 1e-6}
+    report = {
+        "tiles": 9,
+        "onnx-fp32": good | {"cosine_min": 1.0},
+        "tflite-int8": good,
+        "detection": {"cosine int8": 0.4},
+    }
+    assert gates.failures(report) == []
+    report["tflite-int8"] = good | {"cosine_median": 0.9949}
+    report["detection"] = {"oscd": {"surprise lost by int8": 0.006}}
+    missed = gates.failures(report)
+    assert len(missed) == 2
+    assert "tflite-int8: cosine_median is 0.9949" in missed[0]
+    assert "oscd, surprise lost by int8" in missed[1]
+    assert gates.failures({"tflite-int8": good | {"snr_db": float("nan")}})
+    assert gates.failures({"tflite-int8": {}})
 
 
 def test_a_latent_does_not_depend_on_its_batch(exported, tiles):
@@ -147,10 +168,10 @@ def test_export_repeats_to_the_byte(exported, tiles, tmp_path):
 
 def test_bundle_is_checked_deterministic_and_read_by_the_flight_side(exported, tiles, tmp_path):
     trained, fp32, int8, scales = exported
-    report = parity.report(trained, fp32, int8, scales, tiles, ("b",))
+    made = [Made("onnx", int8, scales), Made("onnx", fp32)]
+    report = parity.report(trained, made, tiles, ("b",))
     packed = [
-        bundle.pack(tmp_path / str(i), "rgbn", trained, fp32, int8, scales, report, score={"rule": "cosine"})
-        for i in (0, 1, 1)
+        bundle.pack(tmp_path / str(i), "rgbn", trained, made, report, score={"rule": "cosine"}) for i in (0, 1, 1)
     ]
     files = {path.name: path.read_bytes() for path in packed[0].iterdir()}
     assert files == {path.name: path.read_bytes() for path in packed[1].iterdir()}
@@ -185,7 +206,14 @@ def test_from_geotiffs_to_a_bundle_by_command_line(tmp_path):
     result = run(ground_app, ["train", "encoder", data, "--out", str(tmp_path / "run"), *options])
     assert result.exit_code == 0, result.output
     assert load_checkpoint(tmp_path / "run" / "encoder.ckpt").recipe.hold_out == ("two",)
-    result = run(export_app, [ckpt, "--data", data, "--out", str(tmp_path), "--name", "mine", "--score", "euclidean"])
+    command = [ckpt, "--data", data, "--out", str(tmp_path), "--name", "mine", "--score", "euclidean", "--no-tflite"]
+    strict = tmp_path / "strict.toml"
+    strict.write_text("[int8.at_least]\ncosine_median = 1.1\n")
+    result = run(export_app, [*command, "--gates", str(strict)])
+    assert result.exit_code == 1
+    assert not (tmp_path / "mine").exists()
+    strict.write_text("[fp32.at_least]\ncosine_median = 0.99\n")
+    result = run(export_app, [*command, "--gates", str(strict)])
     assert result.exit_code == 0, result.output
     assert load_bundle(str(tmp_path / "mine")).score["rule"] == "euclidean"
     assert json.loads((tmp_path / "mine" / "parity.json").read_text())["places"] == ["two"]

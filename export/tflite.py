@@ -1,0 +1,163 @@
+"""Checkpoint -> TFLite of the encoder's mu, fp32 and INT8 from end to end, the same bytes every time.
+
+Input `tile` (16, 32, 32, B), channels last and of a fixed batch; output `latent` (16, latent). BatchNorm is folded, and
+the last matrix is a convolution over its whole 4 x 4 input, so that nothing is transposed on the way.
+
+INT8 by ai-edge-quantizer (Jacob et al. 2018, arXiv:1712.05877): int8 activations per tensor, int8 weights per channel.
+It leaves every leaky ReLU in float between two conversions; LiteRT has an integer kernel for it, so those conversions
+are cut out here. The input's range is pinned, so that the flight software's table makes it: int8 = uint8 - 128.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from export.artefact import INPUT, OUTPUT, Affine
+from export.quantise import input_scale
+from ground.models.ravaen import TILE, Encoder
+from ground.training.encoder import TrainedEncoder
+
+BATCH = 16
+"""Tiles per call, fixed in the file. 16 is as fast as 64, and the last call of a strip of 343 cells wastes less."""
+
+
+class ChannelsLast(nn.Module):
+    """tile float32 (N, 32, 32, B) -> {"latent": mu float32 (N, latent)}."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        blocks = [list(block.children()) for block in encoder.down.children()]
+        self.down = nn.Sequential(*[nn.Sequential(fuse_conv_bn_eval(*block[:2]), block[2]) for block in blocks])
+        weight, side = encoder.mu.weight, TILE // 8
+        self.mu = nn.Conv2d(weight.shape[1] // side**2, weight.shape[0], side)
+        self.mu.weight = nn.Parameter(weight.detach().reshape(weight.shape[0], -1, side, side))
+        self.mu.bias = nn.Parameter(encoder.mu.bias.detach())
+
+    def forward(self, tile: Tensor) -> dict[str, Tensor]:
+        """See the class; the argument's name is the tensor's name in the file."""
+        return {OUTPUT: torch.flatten(self.mu(self.down(tile.permute(0, 3, 1, 2))), 1)}
+
+
+def export_encoder(trained: TrainedEncoder, path: Path) -> None:
+    """Write the fp32 graph.
+
+    Raises:
+        RuntimeError: litert-torch is not installed.
+    """
+    with _quiet():
+        try:
+            import litert_torch
+        except ImportError as error:
+            raise RuntimeError(
+                f"litert-torch cannot be imported ({error}): pip install 'onboard-detect[export]', or leave TFLite out "
+                "with --no-tflite"
+            ) from error
+        net = ChannelsLast(trained.net.encoder.eval()).eval()
+        tile = torch.zeros(BATCH, TILE, TILE, len(trained.recipe.bands))
+        litert_torch.convert(net, sample_kwargs={INPUT: tile}).export(str(path))
+
+
+def quantise(fp32: Path, path: Path, tiles: NDArray[np.float32], limit: float) -> tuple[Affine, Affine]:
+    """Write the integer graph.
+
+    Args:
+        fp32: from `export_encoder`.
+        path: where to.
+        tiles: real tiles for calibration (minimum and maximum), float32 (n, B, 32, 32), normalised.
+        limit: of the normalisation rule; fixes the input's scale.
+
+    Returns:
+        uint8 scale of the input and of the output.
+
+    Raises:
+        RuntimeError: part of the graph would run in float.
+    """
+    with _quiet():
+        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_quantizer import quantizer, recipe
+
+        whole = (
+            tiles[: len(tiles) // BATCH * BATCH] if len(tiles) >= BATCH else np.resize(tiles, (BATCH, *tiles.shape[1:]))
+        )
+        batches = np.ascontiguousarray(whole.transpose(0, 2, 3, 1)).reshape(-1, BATCH, *whole.shape[2:], whole.shape[1])
+        signature = next(iter(Interpreter(str(fp32)).get_signature_list()))
+        work = quantizer.Quantizer(str(fp32), recipe.static_wi8_ai8())
+        ranges: dict[str, dict[str, Any]] = {}
+        for batch in batches:  # one at a time: over many the quantiser would take a moving average, and clip
+            for name, found in work.calibrate({signature: [{INPUT: batch}]}, num_threads=1).items():
+                known = ranges.setdefault(name, dict(found))
+                known["min"], known["max"] = (
+                    np.minimum(known["min"], found["min"]),
+                    np.maximum(known["max"], found["max"]),
+                )
+        pinned = input_scale(limit)
+        (source,) = [name for name in ranges if name.endswith(f"_{INPUT}")]
+        for key, steps in (("min", -128), ("max", 127)):
+            ranges[source][key] = np.full_like(ranges[source][key], steps * pinned.scale)
+        data = bytes(work.quantize(ranges, enable_progress_report=False).quantized_model)
+        path.write_bytes(_cut_leaky_relu(data))
+        interpreter = Interpreter(str(path), num_threads=1)
+    islands = [one for one in interpreter.get_tensor_details() if one["dtype"] == np.float32]
+    if islands:
+        raise RuntimeError(f"{path.name}: runs partly in float: {', '.join(one['name'] for one in islands[:4])}")
+    ends = (*interpreter.get_input_details(), *interpreter.get_output_details())
+    inside, outside = (Affine(float(np.float32(e["quantization"][0])), int(e["quantization"][1]) + 128) for e in ends)
+    return inside, outside
+
+
+def _cut_leaky_relu(data: bytes) -> bytes:
+    """DEQUANTIZE -> LEAKY_RELU -> QUANTIZE becomes one LEAKY_RELU on integers; tensors left over are dropped."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    (graph,) = model.subgraphs
+    op = schema.BuiltinOperator
+    code = {id(one): model.operatorCodes[one.opcodeIndex].builtinCode for one in graph.operators}
+    made = {int(one.outputs[0]): one for one in graph.operators}
+    cut: set[int] = set()
+    for one in [one for one in graph.operators if code[id(one)] == op.LEAKY_RELU]:
+        before = made[int(one.inputs[0])]
+        (after,) = [other for other in graph.operators if one.outputs[0] in other.inputs]
+        if (code[id(before)], code[id(after)]) == (op.DEQUANTIZE, op.QUANTIZE):
+            one.inputs, one.outputs = before.inputs, after.outputs
+            cut |= {id(before), id(after)}
+    graph.operators = [one for one in graph.operators if id(one) not in cut]
+    _drop_unused(graph)
+    builder = flatbuffers.Builder(len(data))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _drop_unused(graph: Any) -> None:
+    """Renumber the tensors that some operator still reads or writes."""
+    lists = [one for op in graph.operators for one in (op.inputs, op.outputs)]
+    used = sorted({int(i) for one in lists for i in one} | {int(i) for i in (*graph.inputs, *graph.outputs)})
+    number = {old: new for new, old in enumerate(used)}
+    for one in graph.operators:
+        one.inputs, one.outputs = [number[int(i)] for i in one.inputs], [number[int(i)] for i in one.outputs]
+    graph.inputs, graph.outputs = [number[int(i)] for i in graph.inputs], [number[int(i)] for i in graph.outputs]
+    graph.tensors = [graph.tensors[i] for i in used]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The converter and the quantiser narrate on stdout and stderr; errors still raise."""
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        yield
