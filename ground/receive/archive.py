@@ -9,32 +9,53 @@ the archive is opened, what a crash left under another name is removed.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 
 from onboard.errors import DiskFullError, StoreError
 
 PRODUCTS = "products"
+LOCK_FILE = "lock"
 _UNFINISHED = ".part"
 
 
 class Archive:
-    """A folder of products; one process at a time.
+    """A folder of products, locked against other processes. Use as a context manager.
 
     Raises:
-        StoreError: the folder cannot be written.
+        StoreError: the folder cannot be written, or another process holds it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
             (folder / PRODUCTS).mkdir(parents=True, exist_ok=True)
+            self._lock = (folder / LOCK_FILE).open("w")
+        except OSError as error:
+            raise StoreError(f"{folder}: cannot hold an archive ({error.strerror})") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed by the kernel however the process ends
+        except OSError as error:
+            self._lock.close()
+            raise StoreError(f"{folder}: in use by another receiver") from error
+        try:
             for left in (folder / PRODUCTS).glob(f"*/*{_UNFINISHED}"):
                 left.unlink()
             for shard in (*(folder / PRODUCTS).iterdir(), folder / PRODUCTS, folder):
                 sync_folder(shard)  # names that the last process had no time to bring onto the disk
         except OSError as error:
             raise StoreError(f"{folder}: cannot hold an archive ({error.strerror})") from error
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the lock."""
+        self._lock.close()
 
     def path(self, sha256: str) -> Path:
         """Where a product lies or would lie."""

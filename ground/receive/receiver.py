@@ -73,8 +73,11 @@ class Receiver:
         for transfer in inbox.transfers():  # a crash between the last segment and the archive
             self._finish(transfer)
 
-    def feed(self, packet: bytes) -> None:
+    def feed(self, packet: bytes) -> bool:
         """Take a packet that came down.
+
+        Returns:
+            whether it was one of this link, undamaged.
 
         Raises:
             DiskFullError, StoreError: the archive or the inbox cannot be written; nothing is acknowledged by then.
@@ -83,12 +86,13 @@ class Receiver:
             message = unpack_down(packet)
         except PacketError as error:
             self.counts[error.kind] += 1
-            return
+            return False
         self._last_seen = message.count
         if isinstance(message, Prompt):
             self._prompted(message)
         else:
             self._segment(message)
+        return True
 
     def poll(self, now: float) -> list[bytes]:
         """The reports that are due, as packets.

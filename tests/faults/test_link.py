@@ -124,10 +124,12 @@ def test_killed_at_random_nothing_acknowledged_is_lost(folder):
     while waiting(folder):
         store, inbox = Store(folder / "store"), Inbox(folder / "inbox.sqlite")
         session = Session(store, PLENTY, KEY, channel.now)
-        channel.run(session, Receiver(inbox, Archive(folder / "archive"), KEY), rng.randrange(1, 30_000))
+        archive = Archive(folder / "archive")
+        channel.run(session, Receiver(inbox, archive, KEY), rng.randrange(1, 30_000))
         # no close(): what was not committed is lost; only the locks are freed, as the kernel would
         delivered = store.state.transfers.delivered()
         inbox._db.close()
+        archive.close()
         store.close()
         for sha in delivered:
             assert (folder / "archive/products" / sha[:2] / f"{sha}.obp").read_bytes() == SHAS[sha]
@@ -259,6 +261,7 @@ def test_an_archive_that_was_torn_is_cleaned_and_written_once(tmp_path):
     assert not archive.put("ab" * 32, b"x")
     left = archive.path("ab" * 32).with_name("cd.obp.part")
     left.write_bytes(b"half")
+    archive.close()
     again = Archive(tmp_path)
     assert not left.exists()
     assert again.find(bytes.fromhex("ab" * 8), 1) == "ab" * 32

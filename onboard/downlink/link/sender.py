@@ -99,7 +99,6 @@ class Sender:
         self._left_bytes = budget_bytes
         self._acknowledged = acknowledged
         self._unanswered = 0
-        self._heard = now
         self._exhausted: float | None = None
         self._next_prompt = now if any(one.sent for one in self._all) else now + self._settings.prompt_s
         self._prompt_from = 0
@@ -133,13 +132,13 @@ class Sender:
             return self._prompt(now)
         return None
 
-    def hear(self, report: Report, now: float) -> list[bytes]:
+    def hear(self, report: Report) -> list[bytes]:
         """Take an authentic report.
 
         Returns:
             SHA-256 of the transfers that it confirms.
         """
-        self._heard, self._unanswered = now, 0
+        self._unanswered = 0
         confirmed = []
         for sha in report.acks:
             place = self._by_sha.get(sha, -1)
@@ -162,6 +161,11 @@ class Sender:
         """Segments of a transfer that have left at least once, in this pass or before."""
         return self._all[place].sent
 
+    @property
+    def all_sent(self) -> int:
+        """Transfers of which every segment has left at least once."""
+        return sum(one.sent == one.transfer.segments for one in self._all)
+
     def transfer(self, place: int) -> Transfer:
         """The transfer at a place of the list."""
         return self._all[place].transfer
@@ -173,7 +177,7 @@ class Sender:
         if not self._acknowledged:
             return self._exhausted is not None or not self._work
         if self._exhausted is not None:
-            return now - max(self._exhausted, self._heard) >= self._settings.linger_s
+            return now - self._exhausted >= self._settings.linger_s
         return not self._work and self._unanswered >= self._settings.patience and now >= self._next_prompt
 
     def _missing(self, place: int, ranges: Sequence[tuple[int, int]], seen: int) -> None:

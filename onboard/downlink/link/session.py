@@ -62,6 +62,11 @@ class Session:
         return self._sender.spent_bytes
 
     @property
+    def sent(self) -> int:
+        """Products of this pass of which every segment has left at least once."""
+        return self._sender.all_sent
+
+    @property
     def packets(self) -> int:
         """How many packets ever left with this store."""
         return self._sender.number
@@ -99,7 +104,7 @@ class Session:
         # all acknowledgements count, also of products that this pass does not send; the window moves with them
         self._transfers.confirm([ack.hex() for ack in report.acks], {"highest": window.highest, "taken": window.taken})
         self._window = window
-        self.delivered += len(self._sender.hear(report, now))
+        self.delivered += len(self._sender.hear(report))
 
     def finished(self, now: float) -> bool:
         """Whether the pass is over."""
