@@ -97,12 +97,12 @@ class MemoryArchive:
     def find(self, tag: bytes, size: int) -> str | None:
         return next((sha for sha, d in self.products.items() if sha.startswith(tag.hex()) and len(d) == size), None)
 
-    def put(self, sha256: str, data: bytes) -> bool:
+    def put(self, sha256: str, data: bytes) -> str:
         if sha256 in self.products:
             self.again += 1
-            return False
+            return "known"
         self.products[sha256] = data
-        return True
+        return "products"
 
 
 def corrupted(packet: bytes, rng: random.Random) -> bytes:

@@ -52,10 +52,10 @@ def receive(
             receiver = Receiver(inbox, products, secret)
             host, port = one.getsockname()[:2]
             typer.echo(f"listening on {host}:{port}", err=True)
-            serve(one, receiver, stopper.asked, idle)
+            serve(one, receiver, stopper.asked, idle, products.index)
     except OnboardError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
     counts = {name: receiver.counts[name] for name in sorted(receiver.counts)}
     told = {"products": 0, **counts, "forgotten": inbox.forgotten}
-    typer.echo(json.dumps(told) if as_json else f"{archive}: {told['products']} new products")
+    typer.echo(json.dumps(told) if as_json else f"{told['products']} new products; open {archive / 'catalog.json'}")

@@ -45,8 +45,8 @@ class ProductArchive(Protocol):
     def find(self, tag: bytes, size: int) -> str | None:
         """SHA-256 of an archived product, or None."""
 
-    def put(self, sha256: str, data: bytes) -> bool:
-        """Archive a product; False when it was there already."""
+    def put(self, sha256: str, data: bytes) -> str:
+        """Archive a product; what became of it: "refused" means that it is not kept."""
 
 
 class Receiver:
@@ -145,11 +145,13 @@ class Receiver:
             self._inbox.forget(transfer)
             self._due(self._naks, transfer)
             return True
-        self.counts["products" if self._archive.put(sha.hex(), data) else "known"] += 1
+        outcome = self._archive.put(sha.hex(), data)
+        self.counts[outcome] += 1
         self._inbox.forget(transfer)  # after the archive: a crash in between archives it twice, which is once
-        self._remember(transfer, sha)
-        self._due(self._acks, sha)
         self._naks.pop(transfer, None)
+        if outcome != "refused":
+            self._remember(transfer, sha)
+            self._due(self._acks, sha)
         return True
 
     def _is_archived(self, transfer: Transfer) -> bool:

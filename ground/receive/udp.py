@@ -13,6 +13,8 @@ from onboard.downlink.link.packet import MAX_PACKET_BYTES
 from onboard.errors import UsageError
 
 IDLE_S = 0.05
+REST_S = 1.0
+"""Silence after which there is time for other things."""
 BUFFER_BYTES = 4_000_000
 """Asked of the kernel: a burst that arrives while a product is brought onto the disk."""
 MAX_READ = 256
@@ -37,8 +39,17 @@ def listen(text: str) -> socket.socket:
     return one
 
 
-def serve(one: socket.socket, receiver: Receiver, stop: Callable[[], bool], idle_s: float = 0.0) -> None:
+def serve(
+    one: socket.socket,
+    receiver: Receiver,
+    stop: Callable[[], bool],
+    idle_s: float = 0.0,
+    rest: Callable[[], None] = lambda: None,
+) -> None:
     """Receive until `stop` says so, or nothing has come for `idle_s` seconds (0: wait for ever).
+
+    Args:
+        rest: called now and then while nothing comes.
 
     Raises:
         DiskFullError, StoreError: the archive cannot be written; what came is asked for again.
@@ -57,6 +68,8 @@ def serve(one: socket.socket, receiver: Receiver, stop: Callable[[], bool], idle
                 heard = monotonic()
                 if receiver.feed(packet):
                     peer = source
+        elif monotonic() - heard > REST_S:
+            rest()
         for report in receiver.poll(monotonic()):
             try:
                 if peer is not None:

@@ -9,7 +9,10 @@ import sys
 import threading
 import time
 
+import pystac
 import pytest
+import rasterio
+from rasterio.windows import Window
 from typer.main import get_command
 
 from benchmarks.queued import coded, fill
@@ -18,8 +21,10 @@ from ground.receive.archive import Archive
 from ground.receive.inbox import Inbox
 from ground.receive.receiver import Receiver
 from ground.receive.udp import listen, serve
+from onboard.cli.detect import main as detect
 from onboard.cli.downlink import main
 from onboard.store import Store
+from tests.scenes import three_passes
 
 PAYLOADS = coded(6)
 SHAS = {hashlib.sha256(payload).hexdigest(): payload for payload in PAYLOADS}
@@ -80,6 +85,30 @@ def test_the_queue_goes_down_once(folder, capsys):
     assert archived(folder) == SHAS
     with Store(folder / "store") as store:
         assert store.queue.items() == []
+
+
+def test_from_imagery_to_a_catalogue_whose_pixels_are_the_source(tmp_path):
+    scene = three_passes(tmp_path / "in", cell=(2, 5))
+    assert detect([str(scene), "--out", str(tmp_path / "out"), "--budget-mb", "0.5"]) == 0
+    (tmp_path / "key").write_text("ab" * 32)
+    (tmp_path / "key").chmod(0o600)
+    (tmp_path / "out/store").rename(tmp_path / "store")
+    with Station(tmp_path) as station:
+        assert downlink(tmp_path, station.at) == 0
+    items = list(pystac.Catalog.from_file(str(tmp_path / "archive/catalog.json")).get_items(recursive=True))
+    best = max(items, key=lambda item: item.properties["onboard:score"])
+    assert best.properties["onboard:cell"] == [2, 5]
+    for item in items:
+        row, col = item.properties["onboard:cell"]
+        date = f"{item.datetime:%Y%m%d}"
+        with (
+            rasterio.open(item.assets["data"].get_absolute_href()) as cog,
+            rasterio.open(scene / f"S2_{date}.tif") as source,
+        ):
+            block = source.read(window=Window(col * 32, row * 32, 32, 32))
+            found = {name: cog.read(i + 1) for i, name in enumerate(cog.descriptions)}
+            for name, plane in zip(source.descriptions, block, strict=True):
+                assert (found[name] == plane).all()
 
 
 def test_small_passes_add_up_and_keep_the_rate(folder):

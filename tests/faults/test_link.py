@@ -253,16 +253,3 @@ def _segment(transfer, index, payload):
     from onboard.downlink.link.wire import Segment
 
     return Segment(index, transfer, index, payload[index * 1024 : (index + 1) * 1024])
-
-
-def test_an_archive_that_was_torn_is_cleaned_and_written_once(tmp_path):
-    archive = Archive(tmp_path)
-    assert archive.put("ab" * 32, b"x")
-    assert not archive.put("ab" * 32, b"x")
-    left = archive.path("ab" * 32).with_name("cd.obp.part")
-    left.write_bytes(b"half")
-    archive.close()
-    again = Archive(tmp_path)
-    assert not left.exists()
-    assert again.find(bytes.fromhex("ab" * 8), 1) == "ab" * 32
-    assert again.find(bytes.fromhex("ab" * 8), 2) is None
