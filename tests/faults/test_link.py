@@ -7,7 +7,8 @@ import shutil
 
 import pytest
 
-from benchmarks.channel import Channel, Faults, MemoryArchive, corrupted
+from benchmarks.channel import Channel, Faults, MemoryArchive
+from benchmarks.hostile import uplink
 from benchmarks.queued import coded, fill
 from ground.receive.archive import Archive
 from ground.receive.inbox import Inbox
@@ -138,26 +139,6 @@ def test_killed_at_random_nothing_acknowledged_is_lost(folder):
     assert {path.stem for path in (folder / "archive").glob("products/*/*.obp")} == set(SHAS)
 
 
-def hostile(genuine, rng):
-    """A packet that must not be taken."""
-    kind = rng.randrange(6)
-    packet = rng.choice(genuine)
-    if kind == 0:
-        return seal(rng.randbytes(32), Report(rng.randrange(1 << 40), 0, (bytes.fromhex(next(iter(SHAS))),), ()))
-    if kind == 1:
-        return packet  # replayed
-    if kind == 2:
-        return corrupted(packet, rng)
-    if kind == 3:
-        return rng.randbytes(rng.randrange(1500))
-    if kind == 4:
-        other = rng.choice(genuine)  # the head of one, the seal of another
-        return packet[:-32] + other[-32:] if other != packet else packet
-    middle = list(packet[6:-32])
-    rng.shuffle(middle)
-    return packet[:6] + bytes(middle) + packet[-32:] if bytes(middle) != packet[6:-32] else packet
-
-
 def test_ten_thousand_hostile_uplinks_are_refused(folder):
     rng, archive = random.Random(1), MemoryArchive()
     channel = Channel(random.Random(2), Faults())
@@ -167,7 +148,7 @@ def test_ten_thousand_hostile_uplinks_are_refused(folder):
     with Store(folder / "store") as store:
         session = Session(store, PLENTY, KEY, 0.0)
         for _ in range(10_000):
-            session.receive(hostile(genuine, rng), 0.0)
+            session.receive(uplink(genuine, bytes.fromhex(before[0]), rng), 0.0)
         assert session.faults.total() == 10_000
         assert set(session.faults) == {"malformed", "forged", "replayed"}
         assert session.delivered == 0
