@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import budget, machine
 
-NAMES = ("throughput", "memory", "startup", "link")
+NAMES = ("throughput", "memory", "startup", "link", "downlink")
 RESULTS = Path(__file__).with_name("results")
 
 
