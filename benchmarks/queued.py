@@ -37,8 +37,8 @@ def products(count: int, seed: int = 0, bands: tuple[str, ...] = BANDS, crs: str
     ]  # fmt: skip
 
 
-def fill(folder: Path, payloads: list[bytes]) -> None:
-    """Put coded products into the queue of a store, best first."""
+def fill(folder: Path, payloads: list[bytes], settled: bool = True) -> None:
+    """Put products into the queue of a store, best first; `settled` says that they are coded."""
     with Store(folder) as store:
         grids = store.state.grids()
         grid = grids[0][0] if grids else store.state.add_grid(Grid("", TRANSFORM, 64 * CELL, 64 * CELL))
@@ -49,7 +49,10 @@ def fill(folder: Path, payloads: list[bytes]) -> None:
             NewProduct(i // 64, i % 64, 1 - i / 1e5, 1 - i / 1e5, payload, 1000) for i, payload in enumerate(payloads)
         ]
         store.state.commit(row.id, [], new, {}, _PLENTY)
-        store.queue.settle([(item.id, payload) for item, payload in zip(waiting(store, row.id), payloads, strict=True)])
+        if settled:
+            store.queue.settle(
+                [(item.id, payload) for item, payload in zip(waiting(store, row.id), payloads, strict=True)]
+            )
 
 
 def waiting(store: Store, acquisition: int):  # type: ignore[no-untyped-def]

@@ -1,5 +1,7 @@
 """What has arrived of products that are not yet whole, and the counter of reports, in one SQLite file.
 
+It opens and commits as `onboard.store` does.
+
 The inbox is disposable: what it loses is asked for again. Segments wait in memory until `flush`. What is held in all is
 bounded against a hostile sender: the product that was fed longest ago is forgotten first.
 """

@@ -84,7 +84,9 @@ def run(args: argparse.Namespace) -> int:
     if not (args.store / STATE_FILE).exists():
         raise StoreError(f"{args.store}: no store here; name the one of onboard-detect with --store")
     with UdpLink(args.to, args.rate) as link, Store(args.store) as store, stopper:
-        damaged = settle(store.queue, args.pass_bytes)  # products that moved up since the last run of onboard-detect
+        # what moved up since the last run of onboard-detect, and the one product that the end of the pass will cut
+        one_more = max((item.size for item in store.queue.items()), default=0)
+        damaged = settle(store.queue, args.pass_bytes + one_more)
         start = monotonic()
         session = Session(store, args.pass_bytes, key, start)
         if not session.due:

@@ -15,7 +15,7 @@ import rasterio
 from rasterio.windows import Window
 from typer.main import get_command
 
-from benchmarks.queued import coded, fill
+from benchmarks.queued import coded, fill, products
 from ground.cli.receive import app
 from ground.receive.archive import Archive
 from ground.receive.inbox import Inbox
@@ -23,6 +23,7 @@ from ground.receive.receiver import Receiver
 from ground.receive.udp import listen, serve
 from onboard.cli.detect import main as detect
 from onboard.cli.downlink import main
+from onboard.downlink.product import encode
 from onboard.store import Store
 from tests.scenes import three_passes
 
@@ -120,6 +121,16 @@ def test_small_passes_add_up_and_keep_the_rate(folder):
     assert codes == [3, 0] or codes == [3, 3, 0]
     assert time.monotonic() - start > 0.9 * sum(map(len, PAYLOADS)) * 8 / 200_000
     assert archived(folder) == SHAS
+
+
+def test_candidates_that_were_never_coded_are_coded_first(tmp_path, capsys):
+    fill(tmp_path / "store", [encode(p, "raw") for p in products(3)], settled=False)
+    with Station(tmp_path) as station:
+        assert downlink(tmp_path, station.at, "--pass-bytes", "500", "--json", key=False) == 3
+        assert json.loads(capsys.readouterr().out)["due"] == 1  # the first is coded, though it does not fit
+        assert downlink(tmp_path, station.at, key=False) == 0
+    found = archived(tmp_path)
+    assert set(found.values()) == {encode(p) for p in products(3)}
 
 
 def test_another_key_confirms_nothing(folder, capsys):

@@ -13,6 +13,8 @@ Only `udp` opens a socket and reads a clock; all else is called with the time an
    does (`store.queue`), delivered ones first.
 5. On board are stored how far each transfer has come, the sequence count and the window. Losing the first two costs
    bytes, never a product.
+6. The way down is not authenticated: whoever can reach the station can send it well-formed products of their own. It
+   confirms nothing that it does not hold, and what is unfinished or cannot be decoded is bounded (`ground.receive`).
 
     packet.py   Space Packet primary header        wire.py    segment, prompt and report as bytes
     seal.py     key, HMAC, window of counters      sender.py  what is sent next: pure

@@ -3,7 +3,7 @@
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onboard.downlink.link.packet import MAX_PACKET_BYTES, PacketError
@@ -38,6 +38,7 @@ reports = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(tag=tags, payload=st.binary(min_size=1, max_size=5 * SEGMENT_BYTES), count=st.integers(0, 10**9), data=st.data())
 def test_a_product_is_the_sum_of_its_segments_in_any_order(tag, payload, count, data):
     transfer = Transfer(tag, len(payload))
@@ -57,6 +58,7 @@ def test_a_product_is_the_sum_of_its_segments_in_any_order(tag, payload, count, 
     assert bytes(out) == payload
 
 
+@settings(deadline=None)
 @given(st.lists(transfers, max_size=64), st.integers(0, 10**6))
 def test_a_prompt_comes_back(asked, count):
     packet = pack_prompt(count, asked)
@@ -64,6 +66,7 @@ def test_a_prompt_comes_back(asked, count):
     assert unpack_down(packet) == Prompt(count % 16_384, tuple(asked))
 
 
+@settings(deadline=None)
 @given(reports)
 def test_a_report_comes_back_once(report):
     packet = seal(KEY, report)
@@ -74,6 +77,7 @@ def test_a_report_comes_back_once(report):
     assert refused.value.kind == "replayed"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_packet_are_refused(junk):
     with pytest.raises(PacketError):
@@ -82,6 +86,7 @@ def test_bytes_that_are_no_packet_are_refused(junk):
         unseal(KEY, junk, Window())
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200).map(lambda junk: b"\x13" + junk))
 def test_a_body_is_a_report_or_is_refused(junk):
     try:
@@ -91,6 +96,7 @@ def test_a_body_is_a_report_or_is_refused(junk):
     assert report_body(report) == junk
 
 
+@settings(deadline=None)
 @given(st.integers(0, 8 * 200 - 1))
 def test_every_flipped_bit_is_noticed(bit):
     packet = bytearray(pack_segment(7, Transfer(b"12345678", 300), 0, bytes(300)))
@@ -107,6 +113,7 @@ def test_a_size_that_no_product_has_is_refused(size):
         unpack_down(covered + zlib.crc32(covered).to_bytes(4, "big"))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 200), max_size=60))
 def test_the_window_takes_each_counter_once_and_none_that_is_too_old(counters):
     window, taken = Window(), set()
