@@ -244,7 +244,8 @@ def _code_raw(image: NDArray[np.uint16]) -> bytes:
 
 def _decode_j2k(blob: bytes, width: int, most_lines: int) -> NDArray[np.uint16]:
     with MemoryFile(blob) as memory, memory.open(driver="JP2OpenJPEG") as dataset:
-        if dataset.width != width or dataset.height > most_lines:  # before it is decoded: it may be very large
+        # before it is decoded: it may be very large
+        if dataset.count != 1 or dataset.width != width or dataset.height > most_lines:
             raise ValueError(f"a codestream of {dataset.height} x {dataset.width} for {most_lines} x {width}")
         return np.asarray(dataset.read(1), dtype=np.uint16)  # values below 256 are decoded to bytes
 
