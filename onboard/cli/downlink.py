@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--key", type=Path, metavar="FILE",
-        help="64 hexadecimal digits shared with the ground (openssl rand -hex 32), readable by its owner only; without "
+        help="64 hexadecimal digits shared with the ground (openssl rand -hex 32), not readable by everyone; without "
         "one everything is sent once, and no confirmation is taken",
     )  # fmt: skip
     p.add_argument(
