@@ -32,7 +32,7 @@ lint: full-env
 types: full-env
 	$(FULL)/bin/mypy
 
-# The flight environment is what a user gets: a built wheel and the three flight dependencies.
+# The flight environment is what a user gets: a built wheel and the flight dependencies.
 $(FLIGHT)/.stamp: pyproject.toml $(shell find onboard -name '*.py' -o -path '*bundles/*' -type f)
 	rm -rf build dist $(FLIGHT)
 	$(PYTHON) -m venv $(FLIGHT)

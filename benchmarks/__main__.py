@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import budget, machine
 
-NAMES = ("throughput", "memory", "startup", "export")
+NAMES = ("throughput", "memory", "startup", "export", "link", "downlink")
 RESULTS = Path(__file__).with_name("results")
 
 

@@ -14,6 +14,7 @@ from typer.main import get_command
 
 COMMANDS = {
     "train": ("ground.cli.train", "Train the networks that fly."),
+    "receive": ("ground.cli.receive", "Receive products, archive and acknowledge them."),
     "evaluate": ("ground.cli.evaluate", "Measure detection on labelled imagery."),
 }
 

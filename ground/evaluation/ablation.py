@@ -21,7 +21,10 @@ VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "no-latent": ("without the latents", {"latent": 0.0}),
     "more-latent": ("latents weighted three times", {"latent": 0.3}),
     "no-loss": ("without the loss of vegetation", {"loss": 0.0}),
-    "loss-ungated": ("loss of vegetation in every scene, whatever its gains", {"loss_power": 0.0, "loss": 8.0, "water": 0.0}),
+    "loss-ungated": (
+        "loss of vegetation in every scene, whatever its gains",
+        {"loss_power": 0.0, "loss": 8.0, "water": 0.0},
+    ),
     "no-water": ("without the gain of water (no flood is among these scenes)", {"water": 0.0}),
     "no-rarity": ("a loss counts fully where the past was unusual", {"rarity": 1e6}),
     "no-cell-mean": ("the cell's mean residual counts fully", {"cell_mean": 0.0}),

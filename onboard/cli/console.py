@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import signal
 import sys
 import time
 from collections.abc import Callable
+from types import FrameType
 from typing import TextIO
 
 from onboard.errors import EXIT_INTERNAL, OnboardError
@@ -76,3 +78,36 @@ class ProgressBar:
         text = f"\r{name[:40]:40} {bar} {100 * done // max(total, 1):3d} %  {done}/{total} cells  {rate:,.0f}/s "
         self._stream.write(text + ("\n" if done >= total else ""))
         self._stream.flush()
+
+
+class Stopper:
+    """SIGINT and SIGTERM end the run at the next good moment, with everything committed; a second one at once."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: dict[int, object] = {}
+
+    def asked(self) -> bool:
+        """Whether a signal has come."""
+        return self._asked
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._ask)
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
-from types import FrameType
 
 from onboard import __version__
-from onboard.cli.console import ProgressBar, run_command
+from onboard.cli.console import ProgressBar, Stopper, positive, run_command
 from onboard.clock import Stages
 from onboard.config import DEFAULT_HISTORY, SCORE_RULES, DetectConfig
 from onboard.errors import (
@@ -55,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--precision", default="int8", choices=("int8", "fp32"), help="default: %(default)s")
     p.add_argument("--score", choices=SCORE_RULES, help="distance of latents (default: the bundle's own rule)")
     p.add_argument(
-        "--history", type=_positive, default=DEFAULT_HISTORY, metavar="K",
+        "--history", type=positive, default=DEFAULT_HISTORY, metavar="K",
         help="score = min over the K newest clear past looks (default: %(default)s)",
     )  # fmt: skip
     p.add_argument(
@@ -70,10 +68,10 @@ def parser() -> argparse.ArgumentParser:
         help="a cell with fewer valid pixels is unknown (0..1, default: %(default)s)",
     )  # fmt: skip
     p.add_argument(
-        "--threads", type=_positive, default=2, metavar="N", help="threads that look at pixels (default: %(default)s)"
+        "--threads", type=positive, default=2, metavar="N", help="threads that look at pixels (default: %(default)s)"
     )
     p.add_argument(
-        "--group-cells", type=_positive, default=2048, metavar="N", help="cells per commit (default: %(default)s)"
+        "--group-cells", type=positive, default=2048, metavar="N", help="cells per commit (default: %(default)s)"
     )
     p.add_argument(
         "--head", action="append", default=[], type=Path, metavar="FILE", help="name the class of detections; repeat"
@@ -102,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     from onboard.sense.acquisition import Acquisition
     from onboard.store import Store
 
-    start, stages, bar, stopper = perf_counter(), Stages(), ProgressBar(), _Stopper()
+    start, stages, bar, stopper = perf_counter(), Stages(), ProgressBar(), Stopper()
     streams, bad_streams = _open_streams(args.streams)
     bundle = _pick_bundle(args.bundle, streams)
     with stages.time("load model"):
@@ -194,37 +192,6 @@ def _pick_bundle(name: str, streams):  # type: ignore[no-untyped-def]
         raise BundleError("no bundle ships with this installation; name one with --bundle")
     # none fits all: the one that fits most acquisitions; the others are refused one by one, with the reason
     return max(bundles, key=lambda b: (sum(set(b.bands) <= have for have in present), len(b.bands)))
-
-
-class _Stopper:
-    """SIGINT and SIGTERM end the run between two chunks, with everything committed; a second one at once."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        self._before: dict[int, object] = {}
-
-    def asked(self) -> bool:
-        return self._asked
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._ask)
-
-    def __exit__(self, *exc: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
-            raise KeyboardInterrupt
-        self._asked = True
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
 
 
 if __name__ == "__main__":

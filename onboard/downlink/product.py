@@ -44,6 +44,8 @@ MIN_J2K_PX = 32
 """OpenJPEG's six resolutions need as many lines; a block is at least as wide."""
 MAX_SIDE_PX = 4096
 MAX_BANDS = 64
+MAX_SAMPLES = 1 << 26
+"""128 MB: what a product that anyone may have made can take in memory."""
 
 
 class ProductError(OnboardError):
@@ -184,7 +186,10 @@ def _open(data: bytes) -> tuple[dict[str, Any], NDArray[np.uint16]]:
         bands, height, width = header["shape"]
         if not (0 < bands <= MAX_BANDS and 0 < height <= MAX_SIDE_PX and 0 < width <= MAX_SIDE_PX):
             raise ValueError(f"shape {header['shape']}")
-        return header, _DECODERS[header["codec"]](data[start : -_CRC.size], width)
+        if bands * height * width > MAX_SAMPLES:
+            raise ValueError(f"shape {header['shape']}: more than {MAX_SAMPLES} samples")
+        most_lines = max(bands * height, MIN_J2K_PX)
+        return header, _DECODERS[header["codec"]](data[start : -_CRC.size], width, most_lines)
     except (KeyError, TypeError, ValueError, IndexError, zlib.error, RasterioError) as error:
         raise _invalid(error) from error
 
@@ -237,12 +242,15 @@ def _code_raw(image: NDArray[np.uint16]) -> bytes:
     return image.astype(">u2").tobytes()
 
 
-def _decode_j2k(blob: bytes, width: int) -> NDArray[np.uint16]:
+def _decode_j2k(blob: bytes, width: int, most_lines: int) -> NDArray[np.uint16]:
     with MemoryFile(blob) as memory, memory.open(driver="JP2OpenJPEG") as dataset:
+        # before it is decoded: it may be very large
+        if dataset.count != 1 or dataset.width != width or dataset.height > most_lines:
+            raise ValueError(f"a codestream of {dataset.height} x {dataset.width} for {most_lines} x {width}")
         return np.asarray(dataset.read(1), dtype=np.uint16)  # values below 256 are decoded to bytes
 
 
-def _decode_raw(blob: bytes, width: int) -> NDArray[np.uint16]:
+def _decode_raw(blob: bytes, width: int, most_lines: int) -> NDArray[np.uint16]:
     return np.frombuffer(blob, ">u2").astype(np.uint16).reshape(-1, width)
 
 

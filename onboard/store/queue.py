@@ -2,7 +2,8 @@
 
 A product enters as a candidate: whole, but not yet coded for the ground, its size estimated. `settle` replaces it by
 its coded form. Its rank stays what the estimate made it, so that the outcome does not depend on when it was coded; the
-reserve makes up for the estimates' error, and moves up when the ground has confirmed others.
+reserve makes up for the estimates' error, and moves up when the ground has confirmed others. What is confirmed counts
+no more, but stays until storage is short: then it is the first to leave.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ SCHEMA = """
 CREATE TABLE queue (
   id INTEGER PRIMARY KEY AUTOINCREMENT, acquisition INTEGER NOT NULL, row INTEGER NOT NULL, col INTEGER NOT NULL,
   score REAL NOT NULL, value REAL NOT NULL, density REAL NOT NULL, estimate INTEGER NOT NULL, size INTEGER NOT NULL,
-  coded INTEGER NOT NULL, sha256 TEXT NOT NULL, payload BLOB NOT NULL, UNIQUE (acquisition, row, col));
-CREATE INDEX queue_worst ON queue (density, acquisition DESC, row DESC, col DESC, estimate);
+  coded INTEGER NOT NULL, sha256 TEXT NOT NULL, delivered INTEGER NOT NULL DEFAULT 0, payload BLOB NOT NULL,
+  UNIQUE (acquisition, row, col));
+CREATE INDEX queue_worst ON queue (delivered DESC, density, acquisition DESC, row DESC, col DESC, estimate);
+CREATE INDEX queue_sha256 ON queue (sha256);
 """
 
 RESERVE = 1.2
@@ -58,7 +61,7 @@ class Queue:
         if over > 0:
             # equal density: the later cell leaves, so that the outcome never depends on how often a run was broken off
             for identity, size in self._db.execute(
-                "SELECT id, estimate FROM queue ORDER BY density, acquisition DESC, row DESC, col DESC"
+                "SELECT id, estimate FROM queue ORDER BY delivered DESC, density, acquisition DESC, row DESC, col DESC"
             ):
                 leaving.append((identity,))
                 over -= size
@@ -80,10 +83,10 @@ class Queue:
             )
 
     def items(self) -> list[QueueRow]:
-        """The queue, best first, without payloads."""
+        """What waits to go down, best first, without payloads."""
         rows = self._db.execute(
             "SELECT id, acquisition, row, col, score, value, estimate, size, coded, sha256 FROM queue"
-            " ORDER BY density DESC, acquisition, row, col"
+            " WHERE NOT delivered ORDER BY density DESC, acquisition, row, col"
         )
         return [QueueRow(*row) for row in rows.fetchall()]
 

@@ -1,4 +1,4 @@
-"""The state database: grids, acquisitions and their frozen statistics, committed chunks, counters, the queue."""
+"""The state database: grids, acquisitions and their frozen statistics, chunks, counters, the queue, the link."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import Grid
-from onboard.store import queue
+from onboard.store import queue, transfers
 from onboard.store.database import open_database, transaction
 from onboard.store.rows import AcquisitionRow, ChunkRow, NewProduct
 
@@ -32,6 +32,7 @@ CREATE TABLE counter (
   acquisition INTEGER NOT NULL, kind TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (acquisition, kind));
 """
     + queue.SCHEMA
+    + transfers.SCHEMA
 )
 
 _ACQUISITION = (
@@ -46,6 +47,7 @@ class State:
         self._path = path
         self._db = open_database(path, SCHEMA, "FULL")
         self.queue = queue.Queue(self._db, path)
+        self.transfers = transfers.Transfers(self._db, path)
 
     def close(self) -> None:
         """Close the database."""

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 PROBE = """
 import importlib, pkgutil, sys
 import onboard
@@ -18,6 +20,8 @@ def test_importing_all_of_onboard_loads_nothing_of_torch_ground_or_export():
     subprocess.run([sys.executable, "-c", PROBE], check=True)
 
 
-def test_the_command_starts_without_any_runtime():
-    probe = "import sys, onboard.cli.detect; assert not {'onnxruntime', 'rasterio', 'numpy'} & set(sys.modules)"
+@pytest.mark.parametrize("command", ["detect", "downlink"])
+def test_the_command_starts_without_any_runtime(command):
+    heavy = "{'onnxruntime', 'rasterio', 'numpy', 'spacepackets', 'socket'}"
+    probe = f"import sys, onboard.cli.{command}; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", probe], check=True)

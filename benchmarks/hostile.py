@@ -1,0 +1,68 @@
+"""What an adversary sends: uplinks that must be refused, and damaged packets and products for the decoders."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections.abc import Sequence
+from time import monotonic
+
+from benchmarks.channel import corrupted
+from onboard.downlink.link.packet import PacketError
+from onboard.downlink.link.seal import MAC_BYTES, seal
+from onboard.downlink.link.wire import Report, unpack_down, unpack_report
+from onboard.downlink.product import ProductError, decode
+
+HEADER = 6
+
+
+def uplink(genuine: Sequence[bytes], target: bytes, rng: random.Random) -> bytes:
+    """A packet that must not be taken, made from genuine reports that have been taken before.
+
+    Args:
+        target: SHA-256 of a product that the forgery claims to have been archived.
+    """
+    packet, other = rng.choice(genuine), rng.choice(genuine)
+    kind = rng.randrange(6)
+    if kind == 0:
+        return seal(rng.randbytes(32), Report(rng.randrange(1 << 62), 0, (target,), ()))  # another key
+    if kind == 1:
+        return packet  # replayed
+    if kind == 2:
+        return corrupted(packet, rng)  # flipped or truncated
+    if kind == 3:
+        return rng.randbytes(rng.randrange(1500))
+    if kind == 4:
+        return packet[:-MAC_BYTES] + other[-MAC_BYTES:]  # the seal of another
+    middle = list(packet[HEADER:-MAC_BYTES])
+    rng.shuffle(middle)  # its bytes in another order
+    return packet[:HEADER] + bytes(middle) + packet[-MAC_BYTES:]
+
+
+def fuzz(
+    packets: Sequence[bytes], bodies: Sequence[bytes], products: Sequence[bytes], seconds: float, seed: int
+) -> int:
+    """Damage packets, reports and products, mend their checksums, decode them; only typed refusals are let pass.
+
+    Returns:
+        how many were tried.
+    """
+    rng, tried, end = random.Random(seed), 0, monotonic() + seconds
+    while monotonic() < end:
+        tried += 1
+        kind = tried % 3
+        try:
+            if kind == 0:
+                unpack_down(_mended(corrupted(rng.choice(packets), rng)))
+            elif kind == 1:
+                unpack_report(corrupted(rng.choice(bodies), rng))
+            else:
+                decode(_mended(corrupted(rng.choice(products), rng)))
+        except (PacketError, ProductError):
+            continue
+    return tried
+
+
+def _mended(data: bytes) -> bytes:
+    """With a CRC-32 that fits, so that what lies behind the checksum is reached."""
+    return data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "big")
