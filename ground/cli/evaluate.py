@@ -20,6 +20,10 @@ LABELS = {
 }  # fmt: skip
 
 
+FIGURE_OF = "harmonic_16_confirmed"
+"""The method whose finds the figure of `nrt` shows."""
+
+
 @app.callback()
 def _group() -> None:
     """Measure the flight software on labelled imagery."""
@@ -100,6 +104,57 @@ def ablation(
     if out is not None:
         out.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     typer.echo(table(result))
+
+
+@app.command()
+def nrt(
+    cube: Annotated[
+        Path | None, typer.Argument(metavar="[CUBE]", help="netCDF series with B8A and B11 (default: of package nrt)")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for nrt.png and nrt.json")] = None,
+    bundle: Annotated[str, typer.Option(help="model bundle: a name that ships or a folder")] = "rgbn",
+    precision: Annotated[str, typer.Option(help="int8 or fp32")] = "int8",
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+) -> None:
+    """Logging in a Romanian forest, 140 dates of the package `nrt`: losses found and false alarms (minutes)."""
+    from ground.evaluation.nrt import evaluate_nrt
+    from ground.evaluation.nrt_figure import draw
+
+    try:
+        result = evaluate_nrt(
+            cube, bundle, precision=precision, progress=lambda name: typer.echo(f"... {name}", err=True)
+        )
+    except OnboardError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    described = _finite(result.to_json())
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "nrt.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+        draw(result, FIGURE_OF, out / "nrt.png")
+    if as_json:
+        print(json.dumps(described, indent=2))
+        return
+    _forest_table(result)
+
+
+def _forest_table(result) -> None:  # type: ignore[no-untyped-def]
+    from rich.console import Console
+    from rich.table import Table
+
+    dates = len(result.history.times) + result.history.refused
+    table = Table(title=f"{dates} dates, {int(result.history.clear.sum())} clear looks at cells; false alarms")
+    columns = ("method", "scored", "cell-year AP", "at 50 % found", "75 %", "90 %", "threshold", "found", "false")
+    for column in columns:
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for name, m in result.metrics.items():
+        cells = [f"{m['scored']}", _pct(m["cell_year_ap"])]
+        cells += [f"{m[key]}" if (key := f"false_alarms_at_{r}pct") in m else "-" for r in (50, 75, 90)]
+        declared = "threshold" in m
+        cells += [f"{m['threshold']:g}", f"{m['losses_found']} of {m['losses']}"] if declared else ["-", "-"]
+        cells += [f"{m['false_alarms']} ({_pct(m['false_alarm_share'])} %)"] if declared else ["-"]
+        table.add_row(name.replace("_", " "), *cells)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _table(result) -> None:  # type: ignore[no-untyped-def]
