@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +20,7 @@ LABELS = {
 }  # fmt: skip
 
 
+FORECASTER = "weights of `ground train forecaster` to compare"
 FIGURE_OF = "harmonic_16_confirmed"
 """The method whose finds the figure of `nrt` shows."""
 
@@ -112,6 +113,10 @@ def nrt(
         Path | None, typer.Argument(metavar="[CUBE]", help="netCDF series with B8A and B11 (default: of package nrt)")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="folder for nrt.png and nrt.json")] = None,
+    forecaster: Annotated[Path | None, typer.Option(help=FORECASTER)] = None,
+    yearly: Annotated[
+        int, typer.Option(min=0, help="train the forecaster further each year, beside this many simulated landscapes")
+    ] = 0,
     bundle: Annotated[str, typer.Option(help="model bundle: a name that ships or a folder")] = "rgbn",
     precision: Annotated[str, typer.Option(help="int8 or fp32")] = "int8",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
@@ -122,8 +127,9 @@ def nrt(
 
     try:
         result = evaluate_nrt(
-            cube, bundle, precision=precision, progress=lambda name: typer.echo(f"... {name}", err=True)
-        )
+            cube, bundle, precision=precision, forecasters=_forecasters(forecaster, yearly, bundle),
+            progress=lambda name: typer.echo(f"... {name}", err=True),
+        )  # fmt: skip
     except OnboardError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
@@ -136,6 +142,51 @@ def nrt(
         print(json.dumps(described, indent=2))
         return
     _forest_table(result)
+
+
+@app.command()
+def seasons(
+    seeds: Annotated[str, typer.Option(help="first-last, e.g. 100-104")] = "100-104",
+    forecaster: Annotated[Path | None, typer.Option(help=FORECASTER)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+) -> None:
+    """Seasonal expectations on simulated histories of 24 passes, with and without a disaster at their end (minutes)."""
+    from ground.evaluation.seasons import evaluate_seasons
+
+    first, _, last = seeds.partition("-")
+    if not (first.isdigit() and (last or first).isdigit() and int(first) <= int(last or first)):
+        typer.echo(f"error: --seeds {seeds}: expected first-last, e.g. 100-104", err=True)
+        raise typer.Exit(2)
+    try:
+        result = evaluate_seasons(
+            range(int(first), int(last or first) + 1), forecasters=_forecasters(forecaster, 0, "rgbn"),
+            progress=lambda name: typer.echo(f"... {name}", err=True),
+        )  # fmt: skip
+    except OnboardError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    if as_json:
+        print(json.dumps(_finite(result), indent=2))
+        return
+    for method, values in result["metrics"].items():
+        typer.echo(f"{method}: " + ", ".join(f"{name} {100 * value:.1f}" for name, value in values.items()))
+
+
+def _forecasters(path: Path | None, yearly: int, bundle: str) -> dict[str, Any]:
+    """The trained forecaster by name: as it is, and trained further each year."""
+    if path is None:
+        return {}
+    import torch
+
+    from ground.evaluation.seasons import quiet_series
+    from ground.training.forecaster import FIRST_SEED, Yearly, expectation, load
+
+    torch.set_num_threads(1)
+    network = load(path)
+    found: dict[str, Any] = {"forecaster": expectation(network)}
+    if yearly:
+        found["forecaster_yearly"] = Yearly(network, quiet_series(range(FIRST_SEED, FIRST_SEED + yearly), bundle))
+    return found
 
 
 def _forest_table(result) -> None:  # type: ignore[no-untyped-def]

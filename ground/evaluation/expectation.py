@@ -43,12 +43,14 @@ class Series:
     Attributes:
         x: standardised log reflectance of the 10 m bands, float32 (T, S, F).
         valid: bool (T, S).
-        years: time of each look in years since the first, float64 (T,).
+        times: sensing times, UTC, (T,).
+        years: the same in years since the first, float64 (T,).
         season: angle of the day of the year, float64 (T,), radians.
     """
 
     x: F32
     valid: Mask
+    times: tuple[datetime, ...]
     years: NDArray[np.float64]
     season: NDArray[np.float64]
 
@@ -60,6 +62,7 @@ class Series:
         return cls(
             np.ascontiguousarray(x.transpose(0, 1, 3, 2)).reshape(looks, -1, bands),
             valid.reshape(looks, -1),
+            history.times,
             np.array([(time - history.times[0]).total_seconds() / 86400 / YEAR_DAYS for time in history.times]),
             np.array([season_angle(time) for time in history.times]),
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,11 @@ from ground.evaluation.expectation import (
 from ground.scenes.forest import (
     LOST_SHARE,
     SPARED_SHARE,
-    YEAR_STARTS,
     Loss,
     find_series,
     lasting_losses,
     logging_year,
+    year_end,
 )
 from ground.scenes.history import History, Judge, fly_history
 from onboard.change.rule import ScoreRule
@@ -219,11 +219,6 @@ def kinds_of(losses: Sequence[Loss], history: History) -> NDArray[np.int64]:
         inside = [loss.after < time < year_end(loss.year) or loss.after < time <= loss.until for time in history.times]
         kinds[inside, loss.cell] = np.maximum(kinds[inside, loss.cell], kind)
     return kinds
-
-
-def year_end(year: int) -> datetime:
-    """When a logging year ends."""
-    return datetime(year, YEAR_STARTS, 1, tzinfo=UTC)
 
 
 def judge(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ground.evaluation.nrt import LOST, SMALL, SPARED, Find, ForestEvaluation, year_end
-from ground.scenes.forest import LOST_SHARE, SPARED_SHARE, in_season
+from ground.evaluation.nrt import LOST, SMALL, SPARED, Find, ForestEvaluation
+from ground.scenes.forest import LOST_SHARE, SPARED_SHARE, in_season, year_end
 from onboard.sense.acquisition import Acquisition
 from onboard.sense.grid import CELL, Window
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +154,11 @@ def in_season(time: datetime) -> bool:
 def logging_year(time: datetime) -> int:
     """The logging year of a moment."""
     return time.year + (time.month >= YEAR_STARTS)
+
+
+def year_end(year: int) -> datetime:
+    """When a logging year ends, UTC."""
+    return datetime(year, YEAR_STARTS, 1, tzinfo=UTC)
 
 
 def _blocks(plane: NDArray[np.generic]) -> NDArray[np.generic]:

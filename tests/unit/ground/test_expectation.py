@@ -1,3 +1,6 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 import pytest
 
@@ -13,7 +16,8 @@ def make(looks=40, cells=2, bands=2, seed=0):
     level, wave = random.standard_normal(size), random.standard_normal(size)
     noise = 0.05 * random.standard_normal((looks, *size[1:]))
     x = level + wave * np.sin(season)[:, None, None] + noise
-    return e.Series(x.astype(np.float32), np.ones(x.shape[:2], dtype=bool), years, season)
+    times = tuple(datetime(2015, 1, 1, tzinfo=UTC) + timedelta(days=365.25 * year) for year in years)
+    return e.Series(x.astype(np.float32), np.ones(x.shape[:2], dtype=bool), times, years, season)
 
 
 def test_the_harmonic_knows_the_season_and_its_spread():
@@ -36,7 +40,7 @@ def test_the_future_is_never_seen():
     series = make()
     for forecaster in (e.harmonic, e.least_of_recent, e.mean_of_recent):
         before = [one.mean for one in forecaster(series, 20)(22)]
-        changed = e.Series(series.x.copy(), series.valid.copy(), series.years, series.season)
+        changed = replace(series, x=series.x.copy(), valid=series.valid.copy())
         changed.x[20:] = 9
         changed.valid[20:] = False
         after = [one.mean for one in forecaster(changed, 20)(22)]
