@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ground.evaluation.nrt import LOST, SMALL, SPARED, Find, ForestEvaluation
+from ground.evaluation.forest_metrics import LOST, SMALL, SPARED, Find
+from ground.evaluation.nrt import ForestEvaluation
 from ground.scenes.forest import LOST_SHARE, SPARED_SHARE, in_season, year_end
 from onboard.sense.acquisition import Acquisition
 from onboard.sense.grid import CELL, Window

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ground.cli.evaluate import app
+from ground.evaluation import forest_metrics as metrics
 from ground.evaluation import nrt
 from ground.evaluation.nrt_figure import chip, draw, seasons_around
 from ground.scenes.history import Judge, fly_history
@@ -24,7 +25,7 @@ def result(forest_dir):
 
 def test_the_clearing_is_found_and_nothing_else(result):
     (find,) = result.finds("harmonic_16_confirmed")
-    assert (find.cell, find.year, find.kind) == (4, 2018, nrt.LOST)
+    assert (find.cell, find.year, find.kind) == (4, 2018, metrics.LOST)
     assert result.history.times[find.first].date().isoformat() == "2018-05-20"
     figures = result.metrics["harmonic_16_confirmed"]
     assert (figures["losses_found"], figures["false_alarms"], figures["cell_year_ap"]) == (1, 0, 1.0)
@@ -65,15 +66,15 @@ def test_alarms_outside_a_loss_are_false(result):
     score = np.full(result.kinds.shape, 0.1, dtype=np.float32)
     score[12, 4] = 9  # in the loss
     score[5, 0] = score[6, 0] = score[15, 8] = 8
-    figures = nrt.judge("harmonic_16", score, result.losses, result.kinds, result.history.times)
+    figures = metrics.judge("harmonic_16", score, result.losses, result.kinds, result.history.times)
     assert (figures["losses_found"], figures["false_alarms"]) == (1, 3)
     assert figures["false_alarms_per_date"] == pytest.approx(3 / 18)
     assert figures["false_alarms_at_90pct"] == 0
-    finds = nrt.find_alarms(score, 3.0, result.history.times, result.kinds)
+    finds = metrics.find_alarms(score, 3.0, result.history.times, result.kinds)
     assert [(find.cell, find.alarms, find.kind) for find in finds] == [
-        (0, 2, nrt.SPARED),
-        (4, 1, nrt.LOST),
-        (8, 1, nrt.SPARED),
+        (0, 2, metrics.SPARED),
+        (4, 1, metrics.LOST),
+        (8, 1, metrics.SPARED),
     ]
 
 
@@ -111,3 +112,12 @@ def test_bad_input_is_one_clear_line(tmp_path):
         model = load_bundle("rgbn")
         stream = open_stream("sim:1?size=64&passes=1")
         fly_history(stream, model, load_encoder(model, "onnx", "int8"), DetectConfig("rgbn"))
+
+
+def test_bad_options_are_one_clear_line(tmp_path):
+    (tmp_path / "bad.pt").write_bytes(b"no weights")
+    for options in (["seasons", "--seeds", "5-x"], ["nrt", "--forecaster", str(tmp_path / "bad.pt")]):
+        run = CliRunner().invoke(app, options)
+        assert run.exit_code in (2, 3)
+        assert run.stderr.startswith("error: ")
+        assert len(run.stderr.strip().splitlines()) == 1
