@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +18,11 @@ LABELS = {
     "ours": "ours (flight path)", "pixel_cosine": "pixel cosine", "pixel_l2": "pixel L2",
     "cva": "change-vector magnitude", "dnbr": "change of NBR",
 }  # fmt: skip
+
+
+FORECASTER = "weights of `ground train forecaster` to compare"
+FIGURE_OF = "harmonic_16_confirmed"
+"""The method whose finds the figure of `nrt` shows."""
 
 
 @app.callback()
@@ -100,6 +105,107 @@ def ablation(
     if out is not None:
         out.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     typer.echo(table(result))
+
+
+@app.command()
+def nrt(
+    cube: Annotated[
+        Path | None, typer.Argument(metavar="[CUBE]", help="netCDF series with B8A and B11 (default: of package nrt)")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for nrt.png and nrt.json")] = None,
+    forecaster: Annotated[Path | None, typer.Option(help=FORECASTER)] = None,
+    yearly: Annotated[
+        int, typer.Option(min=0, help="train the forecaster further each year, beside this many simulated landscapes")
+    ] = 0,
+    bundle: Annotated[str, typer.Option(help="model bundle: a name that ships or a folder")] = "rgbn",
+    precision: Annotated[str, typer.Option(help="int8 or fp32")] = "int8",
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+) -> None:
+    """Logging in a Romanian forest, 140 dates of the package `nrt`: losses found and false alarms (minutes)."""
+    from ground.evaluation.nrt import evaluate_nrt
+    from ground.evaluation.nrt_figure import draw
+
+    try:
+        result = evaluate_nrt(
+            cube, bundle, precision=precision, forecasters=_forecasters(forecaster, yearly, bundle),
+            progress=lambda name: typer.echo(f"... {name}", err=True),
+        )  # fmt: skip
+    except OnboardError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    described = _finite(result.to_json())
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "nrt.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+        draw(result, FIGURE_OF, out / "nrt.png")
+    if as_json:
+        print(json.dumps(described, indent=2))
+        return
+    _forest_table(result)
+
+
+@app.command()
+def seasons(
+    seeds: Annotated[str, typer.Option(help="first-last, e.g. 100-104")] = "100-104",
+    forecaster: Annotated[Path | None, typer.Option(help=FORECASTER)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+) -> None:
+    """Seasonal expectations on simulated histories of 24 passes, with and without a disaster at their end (minutes)."""
+    from ground.evaluation.seasons import evaluate_seasons
+
+    first, _, last = seeds.partition("-")
+    if not (first.isdigit() and (last or first).isdigit() and int(first) <= int(last or first)):
+        typer.echo(f"error: --seeds {seeds}: expected first-last, e.g. 100-104", err=True)
+        raise typer.Exit(2)
+    try:
+        result = evaluate_seasons(
+            range(int(first), int(last or first) + 1), forecasters=_forecasters(forecaster, 0, "rgbn"),
+            progress=lambda name: typer.echo(f"... {name}", err=True),
+        )  # fmt: skip
+    except OnboardError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    if as_json:
+        print(json.dumps(_finite(result), indent=2))
+        return
+    for method, values in result["metrics"].items():
+        typer.echo(f"{method}: " + ", ".join(f"{name} {100 * value:.1f}" for name, value in values.items()))
+
+
+def _forecasters(path: Path | None, yearly: int, bundle: str) -> dict[str, Any]:
+    """The trained forecaster by name: as it is, and trained further each year."""
+    if path is None:
+        return {}
+    import torch
+
+    from ground.evaluation.seasons import quiet_series
+    from ground.training.forecaster import FIRST_SEED, Yearly, expectation, load
+
+    torch.set_num_threads(1)
+    network = load(path)
+    found: dict[str, Any] = {"forecaster": expectation(network)}
+    if yearly:
+        found["forecaster_yearly"] = Yearly(network, quiet_series(range(FIRST_SEED, FIRST_SEED + yearly), bundle))
+    return found
+
+
+def _forest_table(result) -> None:  # type: ignore[no-untyped-def]
+    from rich.console import Console
+    from rich.table import Table
+
+    dates = len(result.history.times) + result.history.refused
+    table = Table(title=f"{dates} dates, {int(result.history.clear.sum())} clear looks at cells; false alarms")
+    columns = ("method", "scored", "cell-year AP", "at 50 % found", "75 %", "90 %", "threshold", "found", "false")
+    for column in columns:
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for name, m in result.metrics.items():
+        cells = [f"{m['scored']}", _pct(m["cell_year_ap"])]
+        cells += [f"{m[key]}" if (key := f"false_alarms_at_{r}pct") in m else "-" for r in (50, 75, 90)]
+        declared = "threshold" in m
+        cells += [f"{m['threshold']:g}", f"{m['losses_found']} of {m['losses']}"] if declared else ["-", "-"]
+        cells += [f"{m['false_alarms']} ({_pct(m['false_alarm_share'])} %)"] if declared else ["-"]
+        table.add_row(name.replace("_", " "), *cells)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _table(result) -> None:  # type: ignore[no-untyped-def]

@@ -133,4 +133,24 @@ def cloud(
     typer.echo(json.dumps({"metrics": figures}))
 
 
+@app.command()
+def forecaster(
+    out: Annotated[Path, typer.Option(help="The weights are written here.")],
+    landscapes: Annotated[int, typer.Option(min=1, help="Simulated landscapes of quiet seasons.")] = 16,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 1500,
+    seed: Annotated[int, typer.Option(help="Of weights and batches.")] = 0,
+) -> None:
+    """Train the network that forecasts a sub-cell's next look, on simulated seasons (minutes). It does not fly."""
+    import torch
+
+    from ground.evaluation.seasons import quiet_series
+    from ground.training.forecaster import FIRST_SEED, save, train_forecaster
+
+    torch.set_num_threads(1)
+    series = quiet_series(range(FIRST_SEED, FIRST_SEED + landscapes))
+    network = train_forecaster(series, steps, seed)
+    save(network, out)
+    typer.echo(f"{out}: {sum(p.numel() for p in network.parameters())} parameters")
+
+
 app.command("head", epilog=EPILOG)(head)
