@@ -31,8 +31,9 @@ wildfires (the perimeters were not read). The weights are Apache-2.0 like the re
 def command(trained: TrainedEncoder, data: str = "DATA...") -> str:
     """The command line that trains these weights again."""
     recipe, rule = trained.recipe, trained.recipe.rule
+    objective = "" if recipe.objective == "vae" else f" --objective {recipe.objective}"
     parts = [
-        f"ground train encoder {data} --out DIR --bands {recipe.name} --size {recipe.model.size}",
+        f"ground train encoder {data} --out DIR --bands {recipe.name} --size {recipe.model.size}{objective}",
         f"--latent {recipe.model.latent} --activation {recipe.model.activation} --steps {recipe.steps}",
         f"--epoch-steps {recipe.epoch_steps} --batch {recipe.batch} --lr {recipe.learning_rate:g}",
         f"--kl-weight {recipe.kl_weight:g}",
@@ -47,6 +48,8 @@ def render(manifest: Mapping[str, Any], trained: TrainedEncoder, parity: Mapping
     """Markdown, the same text for the same inputs."""
     model, artefacts = manifest["model"], manifest["artefacts"]
     places = sorted({name.split("/")[-2] for name in trained.files})
+    about = "" if trained.recipe.objective == "vae" else f"\nTrained for: {trained.recipe.objective}."
+    network = "encoder" if about else "variational autoencoder"
     rows = []
     for kind in sorted(artefacts):
         one = parity[kind]
@@ -56,7 +59,7 @@ def render(manifest: Mapping[str, Any], trained: TrainedEncoder, parity: Mapping
         )
     text = f"""# {manifest["name"]}, version {manifest["version"]}
 
-RaVAEn variational autoencoder, {model["size"]}, the encoder's mean only ({model["parameters"]:,} parameters fly):
+RaVAEn {network}, {model["size"]}, the encoder's mean only ({model["parameters"]:,} parameters fly):
 a {TILE}x{TILE} px tile of {" ".join(manifest["bands"])} -> {model["latent"]} numbers.
 Change is scored by the rule "{manifest["score"]["rule"]}" (onboard/change/rule.py has its constants).
 After Ruzicka et al., Scientific Reports 12:16939 (2022), doi:10.1038/s41598-022-19437-5.
@@ -64,7 +67,7 @@ After Ruzicka et al., Scientific Reports 12:16939 (2022), doi:10.1038/s41598-022
 ## Training
 
 {len(trained.files)} GeoTIFF files of {len(places)} places: {", ".join(places)}.
-Held out: {", ".join(trained.recipe.hold_out) or "none"}. Training read no label.
+Held out: {", ".join(trained.recipe.hold_out) or "none"}. Training read no label.{about}
 Training hash `{model["training_hash"]}`.
 
 ```

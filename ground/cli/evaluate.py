@@ -208,6 +208,58 @@ def _forest_table(result) -> None:  # type: ignore[no-untyped-def]
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
+@app.command()
+def family(
+    data: Annotated[
+        Path | None, typer.Argument(metavar="[DATA]", help="folder with oscd and fires; without it only the table")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="results, kept after every run; what is there already is not run again")
+    ] = Path("docs/results/family.json"),
+    page: Annotated[Path | None, typer.Option(help="Markdown page to write the table into, between its marks")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="optimiser steps of every objective")] = 200,
+    seeds: Annotated[int, typer.Option(min=1, help="runs of every objective")] = 1,
+    objective: Annotated[list[str] | None, typer.Option(help="only this one (or random); repeat")] = None,
+    fused: Annotated[bool, typer.Option(help="also fly each under the shipped score (half a minute each)")] = False,
+) -> None:
+    """What the encoder is best trained for: each objective trained alike and scored (half an hour)."""
+    import logging
+    import warnings
+
+    import torch
+
+    from ground.evaluation.family import RANDOM, FamilySettings, run_family
+    from ground.evaluation.family_table import table, write_page
+    from ground.training.objectives import OBJECTIVES
+
+    names = objective or [RANDOM, *OBJECTIVES]
+    if unknown := sorted(set(names) - {RANDOM, *OBJECTIVES}):
+        raise typer.BadParameter(f"{' '.join(unknown)}; there are {', '.join([RANDOM, *OBJECTIVES])}")
+    torch.set_num_threads(1)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning.*")
+
+    def keep(result: dict[str, object]) -> None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(_finite(result), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+    result = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {"network": {}, "metrics": {}}
+    if data is not None:
+        settings = FamilySettings(steps=steps)
+        try:
+            result = run_family(
+                data, names, range(seeds), settings, result, fused, keep,
+                lambda text: typer.echo(f"... {text}", err=True),
+            )  # fmt: skip
+        except OnboardError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(error.exit_code) from error
+    text = table(result, {name: one.text for name, one in OBJECTIVES.items()})
+    if page is not None:
+        write_page(page, text)
+    typer.echo(text)
+
+
 def _table(result) -> None:  # type: ignore[no-untyped-def]
     from rich.console import Console
     from rich.table import Table

@@ -17,6 +17,11 @@ from onboard.sense.normalise import NormaliseRule
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train the networks that fly.")
 DEFAULT = NormaliseRule()
+OBJECTIVE_NAMES = (
+    "vae", "autoencoder", "sparse", "denoising", "stacked", "relative-location", "jigsaw", "colourisation",
+    "contrastive", "triplet",
+)  # fmt: skip
+"""The keys of `ground.training.objectives.OBJECTIVES`, here without importing torch."""
 
 
 @app.callback()
@@ -43,6 +48,7 @@ def encoder(
     data: Annotated[list[Path], typer.Argument(help="Folders searched for GeoTIFFs; one folder = one place.")],
     out: Annotated[Path, typer.Option(help="Folder for encoder.ckpt, metrics.csv and checkpoints.")],
     bands: Annotated[str, typer.Option(help="Band set (s2-10, rgbn, fire) or a list like B02,B03,B04.")] = "s2-10",
+    objective: Annotated[str, typer.Option(help=f"What it is trained for: {', '.join(OBJECTIVE_NAMES)}.")] = "vae",
     size: Annotated[str, typer.Option(help="small (16/32/64) or medium (32/64/128).")] = "small",
     latent: Annotated[int, typer.Option(help="Length of the latent.")] = 128,
     activation: Annotated[str, typer.Option(help="leaky_relu or relu.")] = "leaky_relu",
@@ -68,6 +74,8 @@ def encoder(
 ) -> None:
     """Train the RaVAEn encoder on every acquisition below DATA that has the bands. Labels are never opened."""
     name, names = parse_bands(bands)
+    if objective not in OBJECTIVE_NAMES:
+        raise typer.BadParameter(f"{objective!r} is none of {', '.join(OBJECTIVE_NAMES)}", param_hint="--objective")
     import torch
 
     from ground.models.ravaen import RavaenConfig
@@ -97,6 +105,7 @@ def encoder(
     recipe = EncoderRecipe(
         name=name, bands=names, model=model, rule=rule, jitter=pairs.Jitter(jitter_gain, jitter_offset), steps=steps,
         epoch_steps=epoch_steps, batch=batch, learning_rate=lr, kl_weight=kl_weight, hold_out=tuple(places), seed=seed,
+        objective=objective,
     )  # fmt: skip
     used = {scene.place for scene in training}
     hashes = pairs.file_hashes([folder for folder in folders if folder.name in used], names)

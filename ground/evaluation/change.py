@@ -62,6 +62,7 @@ def evaluate_change(
     seed: int = 0,
     quick: bool = False,
     progress: Callable[[str], None] = lambda _: None,
+    encoder: Encoder | None = None,
 ) -> Evaluation:
     """Score every labelled pair below a folder.
 
@@ -73,6 +74,7 @@ def evaluate_change(
         seed: of the bootstrap.
         quick: no baselines, and every product counts as one byte (recalls are then by share of the tiles).
         progress: called with each scene's name.
+        encoder: runs in the place of the bundle's artefact.
 
     Raises:
         InputError: no pair there, or one of them cannot be read.
@@ -80,7 +82,7 @@ def evaluate_change(
     """
     model = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     config = DetectConfig(bundle=model.name, runtime=runtime, precision=precision, score=score)
-    encoder = load_encoder(model, runtime, precision)
+    encoder = encoder or load_encoder(model, runtime, precision)
     scenes = find_scenes(folder, model.bands)
     methods: dict[str, list[Ranked]] = {}
     described: dict[str, dict[str, Any]] = {}

@@ -185,6 +185,9 @@ class RandomTiles(Dataset[torch.Tensor]):
     A scene is drawn in proportion to its area; then a corner, one of the 8 symmetries of the square, and jitter.
     """
 
+    side = CELL
+    """Of the square that `_corner` draws; a subclass may cut several tiles from a larger one."""
+
     def __init__(self, scenes: Sequence[Scene], length: int, seed: int, epoch: int, jitter: Jitter) -> None:
         self.scenes = tuple(scenes)
         self.length = length
@@ -211,8 +214,8 @@ class RandomTiles(Dataset[torch.Tensor]):
         for _ in range(8):
             scene = self.scenes[min(int(np.searchsorted(self.cumulative, rng.random())), len(self.scenes) - 1)]
             _, height, width = scene.dn.shape
-            row, col = int(rng.integers(height - CELL + 1)), int(rng.integers(width - CELL + 1))
-            pixels = scene.dn[:, row : row + CELL, col : col + CELL]
+            row, col = int(rng.integers(height - self.side + 1)), int(rng.integers(width - self.side + 1))
+            pixels = scene.dn[:, row : row + self.side, col : col + self.side]
             if np.mean((pixels != NODATA_DN) & (pixels != SATURATED_DN)) >= MIN_VALID:
                 break
         return scene, row, col

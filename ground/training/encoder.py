@@ -1,4 +1,4 @@
-"""Training the RaVAEn encoder: what one step does, where tiles come from, what a checkpoint holds.
+"""Training the RaVAEn encoder: the steps, where tiles come from, what a checkpoint holds; for what, `objectives` says.
 
 One epoch is `epoch_steps` batches of random crops, seeded by (seed, epoch, index), and so is its noise: a run that is
 broken off and resumed from its last checkpoint ends at the weights of an unbroken one. A checkpoint carries everything
@@ -19,10 +19,12 @@ import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader
 
-from ground.models.ravaen import Ravaen, RavaenConfig, loss
-from ground.scenes.pairs import Jitter, RandomTiles, Scene, sample_cells
+from ground.models.ravaen import Ravaen, RavaenConfig
+from ground.scenes.pairs import Jitter, Scene
+from ground.training.objectives import OBJECTIVES
+from ground.training.objectives.base import Objective
 from onboard.sense.normalise import NormaliseRule
 
 ARCHITECTURE = "ravaen-vae"
@@ -39,11 +41,15 @@ class EncoderRecipe:
         rule: normalisation.
         jitter: radiometric jitter of the training tiles.
         steps, epoch_steps: optimiser steps in all, and between two validations (and checkpoints).
-        batch: tiles per step and device.
+        batch: tiles per step and device, whatever the objective makes a sample of.
         learning_rate: peak of the one-cycle schedule (Smith and Topin 2018), AdamW.
         kl_weight: of the KL divergence (nats per tile) against the mean squared error per value.
         hold_out: places kept for validation.
-        seed: of weights, tiles and the reparameterisation.
+        seed: of weights, tiles and noise.
+        objective: key of `OBJECTIVES`, what the encoder is trained for.
+
+    Raises:
+        ValueError: there is no such objective.
     """
 
     name: str
@@ -59,10 +65,18 @@ class EncoderRecipe:
     kl_weight: float = 1e-3
     hold_out: tuple[str, ...] = ()
     seed: int = 0
+    objective: str = "vae"
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {self.objective!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return json.loads(json.dumps(asdict(self) | {"rule": self.rule.to_dict()}))
+        """Plain JSON values. The VAE, which was the only objective once, goes unnamed: its training hashes stand."""
+        plain = json.loads(json.dumps(asdict(self) | {"rule": self.rule.to_dict()}))
+        if self.objective == "vae":
+            del plain["objective"]
+        return plain
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> EncoderRecipe:
@@ -84,7 +98,7 @@ def training_hash(recipe: EncoderRecipe, files: dict[str, str]) -> str:
 
 
 class EncoderModule(L.LightningModule):
-    """The optimisation of one `Ravaen`. Logs mse and kl of training and of held-out tiles."""
+    """The optimisation of one `Ravaen`. Logs what its objective names, of training and of held-out tiles."""
 
     def __init__(self, recipe: dict[str, Any], files: dict[str, str]) -> None:
         super().__init__()
@@ -93,27 +107,31 @@ class EncoderModule(L.LightningModule):
         self.files = files
         # Channels-last is a third faster on a CPU without AMX; the values are the same.
         self.net = Ravaen(self.recipe.model).to(memory_format=torch.channels_last)
+        self.objective: Objective = OBJECTIVES[self.recipe.objective](self.recipe)
 
     def on_train_epoch_start(self) -> None:
         """Noise anew from (seed, epoch, process): a resumed run draws what the unbroken one would have drawn."""
         key = np.random.SeedSequence((self.recipe.seed, self.current_epoch, self.global_rank))
         torch.manual_seed(int(key.generate_state(1)[0]))
 
-    def training_step(self, tiles: Tensor, index: int) -> Tensor:
-        """tiles: float32 (N, B, 32, 32)."""
-        tiles = tiles.contiguous(memory_format=torch.channels_last)
-        reconstruction, mu, logvar = self.net(tiles)
-        total, mse, kl = loss(reconstruction, tiles, mu, logvar, self.recipe.kl_weight)
-        self.log_dict({"train_mse": mse, "train_kl": kl}, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+    def training_step(self, batch: Any, index: int) -> Tensor:
+        """batch: of the objective's samples; single tiles are float32 (N, B, 32, 32)."""
+        total, terms = self._loss(batch, self.global_step / self.recipe.steps)
+        logged = {f"train_{name}": value for name, value in terms.items()}
+        self.log_dict(logged, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         return total
 
-    def validation_step(self, batch: list[Tensor], index: int) -> None:
-        """batch: [float32 (N, B, 32, 32)] of held-out places; the latent is mu."""
-        (tiles,) = batch
-        tiles = tiles.contiguous(memory_format=torch.channels_last)
-        reconstruction, mu, logvar = self.net(tiles)
-        total, mse, kl = loss(reconstruction, tiles, mu, logvar, self.recipe.kl_weight)
-        self.log_dict({"val_loss": total, "val_mse": mse, "val_kl": kl}, prog_bar=True, sync_dist=True)
+    def validation_step(self, batch: Any, index: int) -> None:
+        """batch: of the objective's held-out samples; a VAE's latent is then mu."""
+        total, terms = self._loss(batch[0] if isinstance(batch, list) and len(batch) == 1 else batch, 1.0)
+        logged = {"val_loss": total} | {f"val_{name}": value for name, value in terms.items()}
+        self.log_dict(logged, prog_bar=True, sync_dist=True)
+
+    def _loss(self, batch: Any, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        if isinstance(batch, Tensor) and batch.dim() == 4:
+            batch = batch.contiguous(memory_format=torch.channels_last)
+        total, terms = self.objective(self.net, batch, progress)
+        return total, terms
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW under one cosine cycle that ends exactly with the last step."""
@@ -145,22 +163,23 @@ class TileData(L.LightningDataModule):
         self.training = training
         self.held_out = held_out
         self.workers = workers
+        self.objective = OBJECTIVES[recipe.objective](recipe)
+        self.batch = max(recipe.batch // self.objective.tiles, 1)
 
-    def train_dataloader(self) -> DataLoader[Tensor]:
+    def train_dataloader(self) -> DataLoader[Any]:
         """Called at the start of each epoch (`reload_dataloaders_every_n_epochs=1`)."""
         trainer, recipe = self.trainer, self.recipe
         epoch, devices = (trainer.current_epoch, trainer.world_size) if trainer else (0, 1)
         left = recipe.steps - epoch * recipe.epoch_steps
-        length = max(min(recipe.epoch_steps, left), 1) * recipe.batch * devices
-        tiles = RandomTiles(self.training, length, recipe.seed, epoch, recipe.jitter)
-        return DataLoader(tiles, batch_size=recipe.batch, num_workers=self.workers)
+        length = max(min(recipe.epoch_steps, left), 1) * self.batch * devices
+        samples = self.objective.samples(self.training, length, recipe.seed, epoch)
+        return DataLoader(samples, batch_size=self.batch, num_workers=self.workers)
 
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, ...]] | list[Any]:
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """Without held-out scenes there is no validation."""
         if not self.held_out:
             return []
-        cells = sample_cells(self.held_out, 2048, seed=0)
-        return DataLoader(TensorDataset(torch.from_numpy(cells)), batch_size=self.recipe.batch)
+        return DataLoader(self.objective.held_out_samples(self.held_out), batch_size=self.batch)
 
 
 def fit(
@@ -236,8 +255,8 @@ def load_checkpoint(path: Path) -> TrainedEncoder:
     if training_hash(recipe, about["files"]) != about["training_hash"]:
         raise ValueError(f"{path}: training hash does not match the recipe and files it names")
     net = Ravaen(recipe.model)
-    prefix = "net."
-    net.load_state_dict({key.removeprefix(prefix): value for key, value in raw["state_dict"].items()})
+    state = raw["state_dict"].items()  # an objective's own heads stay behind
+    net.load_state_dict({key.removeprefix("net."): value for key, value in state if key.startswith("net.")})
     return TrainedEncoder(net.eval(), recipe, about["files"], about["training_hash"])
 
 
