@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
 
     start, stages, bar, stopper = perf_counter(), Stages(), ProgressBar(), _Stopper()
     streams, bad_streams = _open_streams(args.streams)
-    bundle = _pick_bundle(args.bundle, streams, args.slots)
+    bundle = _pick_bundle(args.bundle, streams, args.slots, bad_streams)
     with stages.time("load model"):
         encoder = load_encoder(bundle, args.runtime, args.precision, batch=DetectConfig.batch)
     config = DetectConfig(
@@ -185,8 +185,11 @@ def _open_streams(specs: Sequence[str]):  # type: ignore[no-untyped-def]
     return streams, refused
 
 
-def _pick_bundle(name: str, streams, slots: Path | None):  # type: ignore[no-untyped-def]
-    """The bundle asked for; for "auto" the installed one, else the shipped one with most bands that every one has."""
+def _pick_bundle(name: str, streams, slots: Path | None, refused: list[InputError]):  # type: ignore[no-untyped-def]
+    """The bundle asked for; for "auto" the installed one, else the shipped one with most bands that every one has.
+
+    A damaged slot is added to `refused`, so that it is logged and counted like everything that could not be used.
+    """
     from onboard.infer.bundle import load_bundle, shipped_bundles
     from onboard.install.slots import installed_bundle
 
@@ -194,8 +197,7 @@ def _pick_bundle(name: str, streams, slots: Path | None):  # type: ignore[no-unt
         return load_bundle(name)
     if slots is not None:
         installed, faults = installed_bundle(slots)
-        for fault in faults:
-            log.warning("installed bundle: %s", fault, extra={"fields": {"kind": "bundle-slot"}})
+        refused += [InputError(str(slots), fault, "bundle-slot") for fault in faults]
         if installed is not None:
             return installed
     present = [{band.name for band in a.bands} for s in streams for a in s.acquisitions]

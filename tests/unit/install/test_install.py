@@ -181,6 +181,11 @@ def test_by_command_line_and_detect_runs_what_is_installed(slots, make, tmp_path
     out = tmp_path / "out"
     assert detect([str(three_passes(tmp_path / "in")), "--out", str(out), *folder]) == 0
     assert json.loads((out / "summary.json").read_text())["bundle"]["name"] == "rgbn"
+    (slots.folder / "a" / "encoder-int8.onnx").write_bytes(b"gone")
+    assert detect([str(tmp_path / "in"), "--out", str(tmp_path / "again"), *folder]) == 3
+    summary = json.loads((tmp_path / "again/summary.json").read_text())
+    assert summary["bundle"]["name"] == "s2-10"  # what ships, and the fault is counted
+    assert summary["counters"]["bundle-slot"] == 1
 
 
 def test_one_installation_at_a_time_and_clear_words_without_slots(slots, make, tmp_path, capsys):
