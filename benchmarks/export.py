@@ -35,7 +35,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         loaded, missing = {}, {}
         for key in sorted(bundle.artefacts):
             try:
-                loaded[key] = load_encoder(bundle, *key.split("-"))
+                runtime, _, precision = key.partition("-")
+                loaded[key] = load_encoder(bundle, runtime, precision)
             except BundleError as error:
                 missing[key] = str(error)
         speeds: dict[str, list[float]] = {key: [] for key in loaded}

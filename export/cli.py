@@ -1,22 +1,101 @@
-"""`onboard-export`: a checkpoint in, a bundle out."""
+"""`onboard-export`: a checkpoint in, a bundle out; `keygen`, `bundle` and `verify` make of it what is uplinked."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import logging
 import sys
 import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from export.gates import GATES, failures
 from onboard.change.rule import ScoreRule
 from onboard.config import SCORE_RULES
 from onboard.errors import OnboardError
 
-app = typer.Typer(add_completion=False)
+
+class _Group(typer.core.TyperGroup):
+    """`onboard-export CHECKPOINT ...` without the name of a command is `export`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = args and (args[0] in self.commands or args[0] == "--help")
+        return super().parse_args(ctx, args if named or not args else ["export", *args])
+
+
+app = typer.Typer(add_completion=False, cls=_Group, help="Checkpoint -> bundle -> signed package.")
+
+
+@app.command()
+def keygen(path: Annotated[Path, typer.Argument(help="Private key; PATH.pub beside it goes on board.")]) -> None:
+    """Make a pair of Ed25519 keys. The private one stays on the ground and out of every repository."""
+    from export import sign
+
+    with _clear():
+        for file in sign.keygen(path):
+            typer.echo(file)
+
+
+@app.command("bundle")
+def bundle_command(
+    folder: Annotated[Path, typer.Argument(help="Of a bundle.", exists=True, file_okay=False)],
+    out: Annotated[Path, typer.Option(help="The package.")],
+    key: Annotated[Path, typer.Option(help="Private key of `keygen`.")],
+    version: Annotated[int, typer.Option(min=1, help="Counted up: no satellite takes an older one.")],
+    target: Annotated[str, typer.Option(help="Name of the spacecraft.")] = "any",
+    expires: Annotated[str | None, typer.Option(help="ISO 8601; without a time zone UTC. Never by default.")] = None,
+    artefact: Annotated[list[str] | None, typer.Option(help="Send only this, e.g. onnx-int8; repeat.")] = None,
+) -> None:
+    """Pack the bundle of FOLDER into one signed file; the same inputs give the same bytes."""
+    from export import sign
+
+    with _clear():
+        try:
+            until = datetime.fromisoformat(expires) if expires else None
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--expires") from error
+        if until is not None and until.tzinfo is None:
+            until = until.replace(tzinfo=UTC)
+        data = sign.build(folder, key, version, target, until, artefact or ())
+        out.write_bytes(data)
+    typer.echo(f"{out}: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}")
+
+
+@app.command()
+def verify(
+    package: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    trust: Annotated[Path, typer.Option(help="Folder of public keys (*.pub).", exists=True, file_okay=False)],
+) -> None:
+    """Check signature and hashes of PACKAGE as a satellite does; print what it holds."""
+    from onboard.install.package import open_package
+    from onboard.install.trust import verifier
+
+    with _clear():
+        found = open_package(package, verifier(trust))
+        sizes = {name: len(data) for name, data in found.contents()}
+    expires = found.expires.isoformat() if found.expires else None
+    told = {"name": found.name, "version": found.version, "target": found.target, "expires": expires, "files": sizes}
+    typer.echo(json.dumps(told, indent=2))
+
+
+@contextlib.contextmanager
+def _clear() -> Iterator[None]:
+    """Expected faults end as one line and their exit code."""
+    try:
+        yield
+    except OnboardError as error:
+        typer.echo(f"onboard-export: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    except OSError as error:
+        typer.echo(f"onboard-export: {error.filename}: {error.strerror}", err=True)
+        raise typer.Exit(1) from error
 
 
 @app.command(epilog="Exit codes: 0 packed, 1 not exportable, 2 wrong options, 3 imagery cannot be used.")

@@ -37,8 +37,7 @@ class ChannelsLast(nn.Module):
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
-        blocks = [list(block.children()) for block in encoder.down.children()]
-        self.down = nn.Sequential(*[nn.Sequential(fuse_conv_bn_eval(*block[:2]), block[2]) for block in blocks])
+        self.down = nn.Sequential(*[_folded(*block.children()) for block in encoder.down.children()])
         weight, side = encoder.mu.weight, TILE // 8
         self.mu = nn.Conv2d(weight.shape[1] // side**2, weight.shape[0], side)
         self.mu.weight = nn.Parameter(weight.detach().reshape(weight.shape[0], -1, side, side))
@@ -47,6 +46,12 @@ class ChannelsLast(nn.Module):
     def forward(self, tile: Tensor) -> dict[str, Tensor]:
         """See the class; the argument's name is the tensor's name in the file."""
         return {OUTPUT: torch.flatten(self.mu(self.down(tile.permute(0, 3, 1, 2))), 1)}
+
+
+def _folded(conv: nn.Module, norm: nn.Module, activation: nn.Module) -> nn.Sequential:
+    """A block without its BatchNorm, whose scale and offset go into the convolution."""
+    assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    return nn.Sequential(fuse_conv_bn_eval(conv, norm), activation)
 
 
 def export_encoder(trained: TrainedEncoder, path: Path) -> None:

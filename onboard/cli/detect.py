@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +45,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--store", type=Path, metavar="DIR", help="memory and state (default: OUT/store)")
     p.add_argument(
         "--bundle", default="auto", metavar="NAME|DIR",
-        help="model bundle: one that ships (s2-10, fire, rgbn), a folder, or auto: the richest that fits the bands",
+        help="model bundle: one that ships (s2-10, fire, rgbn), a folder, or auto: the one that is installed, else the "
+        "richest that fits the bands",
+    )  # fmt: skip
+    slots = os.environ.get("ONBOARD_SLOTS")
+    p.add_argument(
+        "--slots", type=Path, metavar="DIR", default=Path(slots) if slots else None,
+        help="slots of onboard-install (default: $ONBOARD_SLOTS)",
     )  # fmt: skip
     p.add_argument(
         "--runtime", default="onnx", choices=("onnx", "tflite", "auto"),
@@ -102,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
 
     start, stages, bar, stopper = perf_counter(), Stages(), ProgressBar(), Stopper()
     streams, bad_streams = _open_streams(args.streams)
-    bundle = _pick_bundle(args.bundle, streams)
+    bundle = _pick_bundle(args.bundle, streams, args.slots, bad_streams)
     with stages.time("load model"):
         encoder = load_encoder(bundle, args.runtime, args.precision, batch=DetectConfig.batch)
     config = DetectConfig(
@@ -176,12 +183,21 @@ def _open_streams(specs: Sequence[str]):  # type: ignore[no-untyped-def]
     return streams, refused
 
 
-def _pick_bundle(name: str, streams):  # type: ignore[no-untyped-def]
-    """The bundle asked for; for "auto" the shipped one with most bands that every acquisition has."""
+def _pick_bundle(name: str, streams, slots: Path | None, refused: list[InputError]):  # type: ignore[no-untyped-def]
+    """The bundle asked for; for "auto" the installed one, else the shipped one with most bands that every one has.
+
+    A damaged slot is added to `refused`, so that it is logged and counted like everything that could not be used.
+    """
     from onboard.infer.bundle import load_bundle, shipped_bundles
+    from onboard.install.slots import installed_bundle
 
     if name != "auto":
         return load_bundle(name)
+    if slots is not None:
+        installed, faults = installed_bundle(slots)
+        refused += [InputError(str(slots), fault, "bundle-slot") for fault in faults]
+        if installed is not None:
+            return installed
     present = [{band.name for band in a.bands} for s in streams for a in s.acquisitions]
     common = set.intersection(*present) if present else set()
     bundles = sorted((load_bundle(n) for n in shipped_bundles()), key=lambda b: -len(b.bands))

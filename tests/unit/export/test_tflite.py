@@ -1,0 +1,58 @@
+"""Checkpoint -> TFLite. Needs the converter, which `[dev]` leaves out: pip install 'onboard-detect[export]'."""
+
+import numpy as np
+import pytest
+import torch
+
+from export import convert, parity, tflite
+from export.artefact import Made
+from ground.models.ravaen import Ravaen, RavaenConfig
+
+pytest.importorskip("litert_torch", reason="no TFLite converter here: pip install 'onboard-detect[export]'")
+
+BANDS = ("B02", "B03", "B04", "B08")
+
+
+@pytest.fixture(scope="module")
+def tiles():
+    rng = np.random.default_rng(0)
+    return rng.normal(0, 1.5, (40, 4, 8, 8)).astype(np.float32).repeat(4, 2).repeat(4, 3).clip(-4, 4)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Random weights; BatchNorm statistics that are not those of a fresh layer."""
+    from ground.training.encoder import EncoderRecipe, TrainedEncoder
+    from onboard.sense.normalise import NormaliseRule
+
+    torch.manual_seed(0)
+    config = RavaenConfig(4, latent=16)
+    net = Ravaen(config).train()
+    with torch.no_grad():
+        net(torch.randn(64, 4, 32, 32) * 2 + 0.3)
+    recipe = EncoderRecipe("rgbn", BANDS, config, NormaliseRule(limit=4.0))
+    return TrainedEncoder(net.eval(), recipe, {}, "0" * 64)
+
+
+def test_four_artefacts_of_the_same_weights(trained, tiles, tmp_path):
+    made = convert.all_artefacts(trained, tmp_path, tiles)
+    assert {one.kind for one in made} == {"onnx-int8", "onnx-fp32", "tflite-int8", "tflite-fp32"}
+    report = parity.report(trained, made, tiles, ("noise",))
+    assert report["tflite-fp32"]["max_abs_error"] < 1e-4
+    assert report["tflite-int8"]["cosine_median"] > 0.99
+    scales = next(one.scales for one in made if one.kind == "tflite-int8")
+    assert scales[0].zero_point == 128
+    assert scales[0].scale == pytest.approx(4.0 / 127)
+
+
+def test_the_integer_file_repeats_to_the_byte_and_holds_no_float(trained, tiles, tmp_path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    for name in ("one", "two"):
+        tflite.export_encoder(trained, tmp_path / f"{name}.fp32")
+        tflite.quantise(tmp_path / f"{name}.fp32", tmp_path / f"{name}.int8", tiles, 4.0)
+    for kind in ("fp32", "int8"):
+        assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
+    details = Interpreter(str(tmp_path / "one.int8")).get_tensor_details()
+    assert not [one["name"] for one in details if one["dtype"] == np.float32]
+    assert Made("tflite", tmp_path / "one.int8").file == "encoder-fp32.tflite"
