@@ -68,7 +68,7 @@ class Arrival:
             self.reader, self.acquisition.grid, bands, sample, self.looker(statistics, chunks), memory, buffer
         )
         displacement = scan.displacement(past[0])
-        pairs = scan.pairs(past, displacement, statistics, self.rule, self.encoder.artefact.output)
+        pairs = scan.pairs(past, displacement, statistics, self.rule, self.encoder.artefact.output, self.config.history)
         return Frozen(statistics, displacement, pairs)
 
     def comparisons(self, frozen: Frozen, past: Sequence[PastPass]) -> list[tuple[int, Comparison | None]]:

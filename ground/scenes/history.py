@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.change.pair import INPUT_STEP, INPUT_ZERO, MIN_CELLS, Comparison, fit_pair
+from onboard.change.pair import INPUT_STEP, INPUT_ZERO, Comparison, fit_history
 from onboard.change.prescan import statistics_from_list
 from onboard.change.record import Records, is_clear, record_dtype, unpack_valid
 from onboard.change.rule import ScoreRule
-from onboard.change.score import latent_distance, score_cells
+from onboard.change.score import score_cells
 from onboard.clock import Stages
 from onboard.config import DetectConfig
 from onboard.errors import InputError
@@ -117,7 +117,7 @@ class Judge:
     ) -> None:
         self._history, self._bands, self._rule, self._config = history, model.bands, rule, config
         self._output = encoder.artefact.output
-        self._known: dict[tuple[int, int], Comparison | None] = {}
+        self._known: dict[tuple[int, tuple[int, ...]], list[Comparison | None]] = {}
 
     def score(self, look: int, past: Sequence[int]) -> F32:
         """Score of each cell, float32 (N,), nan where unknown.
@@ -127,31 +127,31 @@ class Judge:
             past: indices of earlier looks, newest first.
         """
         records = self._history.records
-        pairs: list[tuple[Records, Comparison | None]] = []
-        for earlier in past:
-            comparison = self._comparison(look, earlier)
-            if comparison is not None or self._rule.rule != "surprise":
-                pairs.append((records[earlier], comparison))
+        pairs: list[tuple[Records, Comparison | None]] = [
+            (records[earlier], comparison)
+            for earlier, comparison in zip(past, self._comparisons(look, tuple(past)), strict=True)
+            if comparison is not None or self._rule.rule != "surprise"
+        ]
         return score_cells(records[look], pairs, self._rule, self._output, self._config.history)
 
     def past_of(self, look: int) -> list[int]:
         """The passes that the flight loop searches, newest first."""
         return list(range(look - 1, max(look - 1 - self._config.lookback, -1), -1))
 
-    def _comparison(self, look: int, earlier: int) -> Comparison | None:
+    def _comparisons(self, look: int, past: tuple[int, ...]) -> list[Comparison | None]:
         if self._rule.rule != "surprise":
-            return None
-        if (look, earlier) not in self._known:
-            self._known[look, earlier] = self._fit(look, earlier)
-        return self._known[look, earlier]
+            return [None] * len(past)
+        if (look, past) not in self._known:
+            self._known[look, past] = self._fit(look, past)
+        return self._known[look, past]
 
-    def _fit(self, look: int, earlier: int) -> Comparison | None:
-        history = self._history
-        both = history.clear[look] & history.clear[earlier]
-        if both.sum() < MIN_CELLS:
-            return None
-        now, past = history.records[look][both], history.records[earlier][both]
-        of_now, of_past = history.statistics[look], history.statistics[earlier]
-        latents = latent_distance(now["latent"], past["latent"], self._output, "euclidean")
-        model = fit_pair(now, past, self._rule, self._bands, of_now, of_past, latents if self._rule.latent else None)
-        return None if model is None else Comparison(model, self._rule, self._bands, of_now, of_past)
+    def _fit(self, look: int, past: tuple[int, ...]) -> list[Comparison | None]:
+        records, statistics = self._history.records, self._history.statistics
+        old = [(records[earlier], statistics[earlier]) for earlier in past]
+        models = fit_history(
+            records[look], statistics[look], old, self._rule, self._bands, self._output, self._config.history
+        )
+        return [
+            None if model is None else Comparison(model, self._rule, self._bands, statistics[look], statistics[earlier])
+            for model, earlier in zip(models, past, strict=True)
+        ]

@@ -14,14 +14,15 @@ The input is the uint8 input of the network, x = (u - 128) / 24: log reflectance
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.change.record import COARSE, FINE, Records, coarse_bands, fine_bands, unpack_valid
+from onboard.change.distance import latent_distance
+from onboard.change.record import COARSE, FINE, Records, coarse_bands, fine_bands, is_clear, unpack_valid
 from onboard.change.rule import ScoreRule
 from onboard.change.signed import Medians, Signed, damping
 from onboard.change.subcells import (
@@ -33,6 +34,7 @@ from onboard.change.subcells import (
     common,
     top_root_mean,
 )
+from onboard.infer.bundle import Tensor
 from onboard.sense.normalise import BandStatistics
 
 F32 = NDArray[np.float32]
@@ -60,7 +62,7 @@ class PairModel:
         past_mean, past_whiten: (B,), (B, B): a past spectrum is unusual by |past_whiten @ (x - past_mean)|^2 / B.
         signed: scene medians that signed evidence is measured against.
         loss_weight, water_weight: 0..1, how much the scene's losses of vegetation exceed its gains, and its gains of
-            water its losses.
+            water its losses, over all of the history (`weigh`).
         surprise: (median, spread) of the residual's length over the sample.
         latent: (median, spread) of the latents' distance.
     """
@@ -94,6 +96,15 @@ class PairModel:
             surprise=tuple(raw["surprise"]),
             latent=tuple(raw["latent"]),
         )
+
+
+class Evidence(NamedTuple):
+    """Signed evidence of the cells of a sample, each float32 (n,): with its mirror image after it."""
+
+    loss: F32
+    gain: F32
+    wet: F32
+    dry: F32
 
 
 class Comparison:
@@ -191,6 +202,40 @@ class Comparison:
         return np.asarray(score, dtype=np.float32)
 
 
+def fit_history(
+    now: Records,
+    statistics_now: Sequence[BandStatistics],
+    past: Sequence[tuple[Records, Sequence[BandStatistics]]],
+    rule: ScoreRule,
+    bands: Sequence[str],
+    output: Tensor,
+    history: int,
+) -> list[PairModel | None]:
+    """What is usual between an acquisition and each past pass, with common weights of the signed evidence.
+
+    Args:
+        now: records of the sample, (N,), clear or not.
+        past: records (N,) of the same cells and the band statistics of each past pass, newest first.
+        output: the artefact's output tensor.
+        history: k, how many clear past looks count.
+
+    Returns:
+        A model for each past pass; None for one with too few cells in common.
+    """
+    models: list[PairModel | None] = []
+    found: list[tuple[NDArray[np.bool_], Evidence]] = []
+    for records, statistics in past:
+        clear = is_clear(now) & is_clear(records)
+        a, b = now[clear], records[clear]
+        latents = latent_distance(a["latent"], b["latent"], output, "euclidean") if rule.latent else None
+        fitted = fit_pair(a, b, rule, bands, statistics_now, statistics, latents)
+        models.append(None if fitted is None else fitted[0])
+        if fitted is not None:
+            found.append((clear, fitted[1]))
+    loss, water = weigh(found, history, rule)
+    return [None if one is None else replace(one, loss_weight=loss, water_weight=water) for one in models]
+
+
 def fit_pair(
     now: Records,
     past: Records,
@@ -199,7 +244,7 @@ def fit_pair(
     statistics_now: Sequence[BandStatistics],
     statistics_past: Sequence[BandStatistics],
     latent_distance: F32 | None,
-) -> PairModel | None:
+) -> tuple[PairModel, Evidence] | None:
     """Learn what is usual from the pre-scan's cells that are clear in both passes.
 
     Args:
@@ -207,7 +252,7 @@ def fit_pair(
         latent_distance: float32 (n,), or None where the sample was not encoded.
 
     Returns:
-        The model; None for fewer than `MIN_CELLS` cells.
+        The model, its weights still zero, and the signed evidence of the cells; None for fewer than `MIN_CELLS`.
     """
     if len(now) < MIN_CELLS:
         return None
@@ -220,7 +265,8 @@ def fit_pair(
         ((coarse_spectra(records) - INPUT_ZERO) * INPUT_STEP).transpose(0, 2, 1) for records in (now, past)
     )
     mean, whiten = _whitening(spectra_past[usable], rule.shrink)
-    medians, loss_weight, water_weight = Medians(), 0.0, 0.0
+    medians, nothing = Medians(), np.zeros(len(now), dtype=np.float32)
+    evidence = Evidence(nothing, nothing, nothing, nothing)
     signed = Signed.for_bands(bands, statistics_now, statistics_past)
     if signed is not None:
         falls = signed.falls(now, past)
@@ -229,33 +275,56 @@ def fit_pair(
         rare_now = damping(_unusual(spectra_now, _whitening(spectra_now[usable], rule.shrink)), rule) * usable
         loss = top_root_mean(signed.loss(falls, medians) * rare_past, rule.top_coarse)
         gain = top_root_mean(signed.loss(falls, medians, mirrored=True) * rare_now, rule.top_coarse)
-        loss_weight = _excess(loss, gain, rule.loss_scale, rule.loss_power)
+        evidence = Evidence(loss, gain, nothing, nothing)
         if signed.sees_water:
             wet = top_root_mean(signed.water(falls, medians) * usable, rule.top_water)
             dry = top_root_mean(signed.water(falls, medians, mirrored=True) * usable, rule.top_water)
-            water_weight = _excess(wet, dry, rule.water_scale, rule.loss_power)
+            evidence = Evidence(loss, gain, wet, dry)
     model = PairModel(
-        forward, backward, mean, whiten, medians, loss_weight, water_weight, surprise=(0.0, 1.0), latent=(0.0, 1.0)
-    )
+        forward, backward, mean, whiten, medians, loss_weight=0.0, water_weight=0.0, surprise=(0.0, 1.0),
+        latent=(0.0, 1.0),
+    )  # fmt: skip
     residual = Comparison(model, rule, bands, statistics_now, statistics_past).residual(now, past)
     latent = (0.0, 1.0) if latent_distance is None else _median_spread(latent_distance, MIN_LATENT_SPREAD)
-    return replace(model, surprise=_median_spread(residual, MIN_SPREAD), latent=latent)
+    return replace(model, surprise=_median_spread(residual, MIN_SPREAD), latent=latent), evidence
 
 
-def share_weights(models: Mapping[str, PairModel]) -> dict[str, PairModel]:
-    """The same models, each with the greatest weight of signed evidence of all of them.
+def weigh(evidence: Sequence[tuple[NDArray[np.bool_], Evidence]], history: int, rule: ScoreRule) -> tuple[float, float]:
+    """Weights of the loss of vegetation and of the gain of water, common to all pairs of an acquisition.
 
-    The minimum over history compares scores of several pairs. Were a disaster's evidence weighed in one pair and not in
-    another, whose season happens to balance it, the minimum would always take the one that does not see it.
+    What is new is there against every past pass; what a season does is not, for some past pass was in the same season.
+    So the least evidence over the clear history of each cell counts, as in the score itself, and so does the least of
+    its mirror image. A weight of each pair's own would not do: the minimum over history would take the pair that
+    happens not to see a disaster.
+
+    Args:
+        evidence: of each past pass, newest first: which cells of the sample it is of, bool (N,), and what it is.
+        history: k, how many clear past looks count.
     """
-    loss = max((model.loss_weight for model in models.values()), default=0.0)
-    water = max((model.water_weight for model in models.values()), default=0.0)
-    return {key: replace(model, loss_weight=loss, water_weight=water) for key, model in models.items()}
+    if not evidence:
+        return 0.0, 0.0
+    clear = np.array([where for where, _ in evidence])
+    used = clear & (np.cumsum(clear, axis=0) <= history)
+    known = used.sum(axis=0) >= min(2, len(evidence))
+    if not known.any():
+        known = used.any(axis=0)
+    least = []
+    for values in zip(*(one for _, one in evidence), strict=True):
+        spread = np.full(clear.shape, np.inf, dtype=np.float32)
+        for row, where, value in zip(spread, clear, values, strict=True):
+            row[where] = value
+        spread[~used] = np.inf
+        least.append(spread.min(axis=0)[known])
+    loss, gain, wet, dry = least
+    return (
+        _excess(loss, gain, rule.loss_scale, rule.loss_power),
+        _excess(wet, dry, rule.water_scale, rule.loss_power),
+    )
 
 
 def _excess(effect: F32, mirrored: F32, scale: float, power: float) -> float:
-    """0..1: how far the sample's effect exceeds its mirror image, in mean squares."""
-    excess = max(float((effect**2).mean() - (mirrored**2).mean()), 0.0)
+    """0..1: how far an effect exceeds its mirror image, in mean squares."""
+    excess = max(float((effect**2).mean() - (mirrored**2).mean()), 0.0) if effect.size else 0.0
     return float((excess / (excess + scale)) ** power)
 
 

@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onboard.change.look import Looker
-from onboard.change.pair import MIN_CELLS, PairModel, fit_pair, share_weights
+from onboard.change.pair import PairModel, fit_history
 from onboard.change.record import Records, is_clear
 from onboard.change.registration import Displacement, Sample, estimate
 from onboard.change.rule import ScoreRule
-from onboard.change.score import latent_distance
 from onboard.errors import InputError
 from onboard.infer.bundle import Tensor
 from onboard.sense.acquisition import U16, Reader
@@ -108,7 +107,7 @@ class PreScan:
 
     def pairs(
         self, past: Sequence[PastPass], displacement: Displacement, bands: Sequence[BandStatistics], rule: ScoreRule,
-        output: Tensor,
+        output: Tensor, history: int,
     ) -> dict[str, PairModel]:  # fmt: skip
         """What is usual between the acquisition and each past pass with enough common cells, by its key."""
         now: list[Records] = []
@@ -121,29 +120,20 @@ class PreScan:
                 continue
             now.append(self._looker.look(pixels.dn, pixels.quality, encode=rule.latent > 0).records)
             looked.append(chunk)
-        models: dict[str, PairModel] = {}
-        for one in past:
-            both = [
-                _common(n, self._memory.read(one.id, chunk, self._looker.dtype)[0])
-                for n, chunk in zip(now, looked, strict=True)
-            ]
-            count = sum(len(n) for n, _ in both)
-            if count < MIN_CELLS:
-                continue
-            a, b = (np.concatenate([pair[i] for pair in both]) for i in (0, 1))
-            latents = latent_distance(a["latent"], b["latent"], output, "euclidean") if rule.latent else None
-            model = fit_pair(a, b, rule, self._bands, bands, statistics_from_list(one.statistics), latents)
-            if model is not None:
-                models[one.key] = model
-        return share_weights(models)
+        if not now:
+            return {}
+        old = [
+            (
+                np.concatenate([self._memory.read(one.id, chunk, self._looker.dtype)[0] for chunk in looked]),
+                statistics_from_list(one.statistics),
+            )
+            for one in past
+        ]
+        models = fit_history(np.concatenate(now), bands, old, rule, self._bands, output, history)
+        return {one.key: model for one, model in zip(past, models, strict=True) if model is not None}
 
 
 def cells_of(chunk: Chunk) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(rows, cols) of a chunk's cells on the grid, row by row."""
     rows, cols = np.divmod(np.arange(chunk.cells), chunk.cols)
     return rows + chunk.row, cols + chunk.col
-
-
-def _common(now: Records, past: Records) -> tuple[Records, Records]:
-    both = is_clear(now) & is_clear(past)
-    return now[both], past[both]

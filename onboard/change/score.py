@@ -12,33 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from onboard.change.distance import latent_distance
 from onboard.change.pair import Comparison
 from onboard.change.record import Records, is_clear
 from onboard.change.rule import ScoreRule
 from onboard.infer.bundle import Tensor
 
 F32 = NDArray[np.float32]
-
-
-def latent_distance(now: NDArray[np.uint8], past: NDArray[np.uint8], output: Tensor, kind: str) -> F32:
-    """Distance of latents on their artefact's own scale.
-
-    Args:
-        now, past: stored latents, uint8 (N, L).
-        output: scale and zero point.
-        kind: "cosine" (1 - cosine similarity, 0..2), else Euclidean (in units of the latent).
-
-    Returns:
-        float32 (N,).
-    """
-    a = now.astype(np.float32) - np.float32(output.zero_point)
-    b = past.astype(np.float32) - np.float32(output.zero_point)
-    if kind == "cosine":
-        dot = np.einsum("nl,nl->n", a, b)
-        norms = np.sqrt(np.einsum("nl,nl->n", a, a) * np.einsum("nl,nl->n", b, b))
-        return np.asarray(1.0 - dot / np.maximum(norms, 1e-12), dtype=np.float32)
-    a -= b
-    return np.asarray(np.sqrt(np.einsum("nl,nl->n", a, a)) * np.float32(output.scale), dtype=np.float32)
 
 
 def score_cells(

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from onboard.change.pair import Comparison, PairModel, fit_pair, share_weights
+from onboard.change.pair import Comparison, PairModel, fit_history, fit_pair, weigh
 from onboard.change.record import COARSE, FINE, FLAG_CLEAR, pack_valid, record_dtype, seal
 from onboard.change.rule import ScoreRule
 from onboard.change.signed import Signed
 from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, coarse_spectra
+from onboard.infer.bundle import Tensor
 from onboard.sense.bands import BAND_SETS
 from onboard.sense.normalise import BandStatistics
 
@@ -58,10 +59,10 @@ def fall(log, cells, corner, by):
 
 
 def score(now, past):
-    model = fit_pair(now, past, RULE, BANDS, STATISTICS, STATISTICS, None)
-    return model, Comparison(model, RULE, BANDS, STATISTICS, STATISTICS).score(
-        now, past, np.zeros(len(now), np.float32)
-    )
+    """The model of one past pass, and the scores against it."""
+    model = fit_history(now, STATISTICS, [(past, STATISTICS)], RULE, BANDS, Tensor("latent", "uint8", 1.0, 0), 3)[0]
+    comparison = Comparison(model, RULE, BANDS, STATISTICS, STATISTICS)
+    return model, comparison.score(now, past, np.zeros(len(now), np.float32))
 
 
 CHANGED = np.arange(10)
@@ -112,16 +113,33 @@ def test_invalid_sub_cells_neither_alarm_nor_teach():
     assert np.abs(found - quiet).max() < 3
 
 
-def test_the_minimum_over_history_cannot_miss_what_one_pair_weighs():
+def weights(now, *history, k=3):
+    fitted = [fit_pair(now, past, RULE, BANDS, STATISTICS, STATISTICS, None)[1] for past in history]
+    return weigh([(np.ones(len(now), bool), one) for one in fitted], k, RULE)
+
+
+def test_what_is_new_counts_against_every_past_and_a_season_does_not():
     past = landscape()
-    burnt = fall(season(past), np.arange(60), 8, BURNT)
-    one = score(records(burnt), records(past))[0]
-    other = score(records(burnt), records(season(burnt, seed=5)))[0]
-    assert other.loss_weight < 0.1 < 0.3 < one.loss_weight
-    shared = share_weights({"one": one, "other": other})
-    assert {model.loss_weight for model in shared.values()} == {one.loss_weight}
-    assert {model.water_weight for model in shared.values()} == {max(one.water_weight, other.water_weight)}
-    assert share_weights({}) == {}
+    dry_season = records(fall(season(past), np.arange(60), 8, BURNT))  # once a year the same fields wither
+    burnt = records(fall(season(past, seed=7), np.arange(60), 8, BURNT))
+    green = [records(past), records(season(past, seed=5))]
+    assert weights(burnt, *green)[0] > 0.3
+    assert weights(burnt, green[0], dry_season)[0] < 0.1
+    assert weights(burnt, *green, dry_season, k=2)[0] > 0.3  # beyond the history that counts
+    assert weigh([], 3, RULE) == (0.0, 0.0)
+
+
+def test_cells_hidden_in_one_past_pass_are_weighed_by_the_others():
+    past = landscape()
+    burnt = records(fall(season(past), np.arange(60), 8, BURNT))
+    history = [records(past), records(season(past, seed=5)), records(season(past, seed=6))]
+    whole = weights(burnt, *history)[0]
+    seen = np.arange(CELLS) % 3 != 0
+    fitted = [fit_pair(burnt[seen], history[0][seen], RULE, BANDS, STATISTICS, STATISTICS, None)[1]]
+    fitted += [fit_pair(burnt, one, RULE, BANDS, STATISTICS, STATISTICS, None)[1] for one in history[1:]]
+    everywhere = np.ones(CELLS, bool)
+    part = weigh(list(zip([seen, everywhere, everywhere], fitted, strict=True)), 3, RULE)[0]
+    assert part == pytest.approx(whole, abs=0.1)
 
 
 def test_a_model_survives_json_exactly():
