@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.change.pair import INPUT_STEP, INPUT_ZERO, Comparison, fit_history
+from onboard.change.pair import Comparison
 from onboard.change.prescan import statistics_from_list
 from onboard.change.record import Records, is_clear, record_dtype, unpack_valid
 from onboard.change.rule import ScoreRule
 from onboard.change.score import score_cells
+from onboard.change.subcells import INPUT_STEP, INPUT_ZERO
+from onboard.change.usual import fit_history
 from onboard.clock import Stages
 from onboard.config import DetectConfig
 from onboard.errors import InputError

@@ -1,6 +1,6 @@
-"""How two passes over one place usually differ, and what in a cell is not explained by that. Pure arrays.
+"""What in a cell is not explained by how two passes over one place usually differ. Pure arrays.
 
-Learnt from the pre-scan's sample of cells, without labels, and frozen before the first chunk:
+Computed with a model that `usual` learnt from the pre-scan's sample of cells, frozen before the first chunk:
 
 * **Surprise.** Each pass is predicted from the other, sub-cell by sub-cell, by a linear map of all bands to the 10 m
   bands (the chronochrome of Schaum & Stocker 1997, in both directions; ridge regression, so that collinear bands do no
@@ -15,26 +15,25 @@ The input is the uint8 input of the network, x = (u - 128) / 24: log reflectance
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.change.distance import latent_distance
-from onboard.change.record import COARSE, FINE, Records, coarse_bands, fine_bands, is_clear, unpack_valid
+from onboard.change.record import COARSE, FINE, Records, coarse_bands, fine_bands
 from onboard.change.rule import ScoreRule
 from onboard.change.signed import Medians, Signed, damping
 from onboard.change.subcells import (
-    BLOCKS,
     INPUT_STEP,
     INPUT_ZERO,
+    SPREAD,
     coarse_spectra,
     coarse_valid,
     common,
+    flat,
     top_root_mean,
 )
-from onboard.infer.bundle import Tensor
 from onboard.sense.normalise import BandStatistics
 
 F32 = NDArray[np.float32]
@@ -42,19 +41,11 @@ F64 = NDArray[np.float64]
 
 NEGLIGIBLE = 1e-3
 """Weight below which evidence is not even computed."""
-MIN_CELLS = 8
-"""Passes with fewer common clear cells in the sample are not compared: the statistics would mean nothing."""
-MIN_SPREAD = 0.2
-MIN_LATENT_SPREAD = 1.0
-
-_SPREAD = np.zeros((COARSE * COARSE, FINE * FINE), dtype=np.float32)
-_SPREAD[np.repeat(np.arange(COARSE * COARSE), 4), BLOCKS.reshape(-1)] = 1.0
-"""(16, 64) of 0 and 1: a coarse map times this is the same map on fine sub-cells, faster than repeating."""
 
 
 @dataclass(frozen=True)
 class PairModel:
-    """What is usual between one past pass and the new one. All arrays float64; see `fit_pair`.
+    """What is usual between one past pass and the new one. All arrays float64; see `usual.fit_pair`.
 
     Attributes:
         forward: (B + 1, F): past bands and a constant -> the new pass's 10 m bands.
@@ -62,7 +53,7 @@ class PairModel:
         past_mean, past_whiten: (B,), (B, B): a past spectrum is unusual by |past_whiten @ (x - past_mean)|^2 / B.
         signed: scene medians that signed evidence is measured against.
         loss_weight, water_weight: 0..1, how much the scene's losses of vegetation exceed its gains, and its gains of
-            water its losses, over all of the history (`weigh`).
+            water its losses, over all of the history (`usual.weigh`).
         surprise: (median, spread) of the residual's length over the sample.
         latent: (median, spread) of the latents' distance.
     """
@@ -96,15 +87,6 @@ class PairModel:
             surprise=tuple(raw["surprise"]),
             latent=tuple(raw["latent"]),
         )
-
-
-class Evidence(NamedTuple):
-    """Signed evidence of the cells of a sample, each float32 (n,): with its mirror image after it."""
-
-    loss: F32
-    gain: F32
-    wet: F32
-    dry: F32
 
 
 class Comparison:
@@ -161,9 +143,9 @@ class Comparison:
         share = np.float32(self._rule.cell_mean)
         if valid is None:
             mean = residual.mean(axis=2, keepdims=True) + base.mean(axis=2, keepdims=True)
-            residual += (_flat(base - share * mean) @ _SPREAD).reshape(residual.shape)
+            residual += (flat(base - share * mean) @ SPREAD).reshape(residual.shape)
         else:
-            residual += (_flat(base) @ _SPREAD).reshape(residual.shape)
+            residual += (flat(base) @ SPREAD).reshape(residual.shape)
             residual *= valid[:, None]
             mean = residual.sum(axis=2, keepdims=True) / np.maximum(valid.sum(axis=1), 1)[:, None, None]
             residual -= (share * mean * valid[:, None]).astype(np.float32)
@@ -200,169 +182,3 @@ class Comparison:
             standard = (latent_distance - np.float32(model.latent[0])) / np.float32(model.latent[1])
             score += np.float32(rule.latent) * standard
         return np.asarray(score, dtype=np.float32)
-
-
-def fit_history(
-    now: Records,
-    statistics_now: Sequence[BandStatistics],
-    past: Sequence[tuple[Records, Sequence[BandStatistics]]],
-    rule: ScoreRule,
-    bands: Sequence[str],
-    output: Tensor,
-    history: int,
-) -> list[PairModel | None]:
-    """What is usual between an acquisition and each past pass, with common weights of the signed evidence.
-
-    Args:
-        now: records of the sample, (N,), clear or not.
-        past: records (N,) of the same cells and the band statistics of each past pass, newest first.
-        output: the artefact's output tensor.
-        history: k, how many clear past looks count.
-
-    Returns:
-        A model for each past pass; None for one with too few cells in common.
-    """
-    models: list[PairModel | None] = []
-    found: list[tuple[NDArray[np.bool_], Evidence]] = []
-    for records, statistics in past:
-        clear = is_clear(now) & is_clear(records)
-        a, b = now[clear], records[clear]
-        latents = latent_distance(a["latent"], b["latent"], output, "euclidean") if rule.latent else None
-        fitted = fit_pair(a, b, rule, bands, statistics_now, statistics, latents)
-        models.append(None if fitted is None else fitted[0])
-        if fitted is not None:
-            found.append((clear, fitted[1]))
-    loss, water = weigh(found, history, rule)
-    return [None if one is None else replace(one, loss_weight=loss, water_weight=water) for one in models]
-
-
-def fit_pair(
-    now: Records,
-    past: Records,
-    rule: ScoreRule,
-    bands: Sequence[str],
-    statistics_now: Sequence[BandStatistics],
-    statistics_past: Sequence[BandStatistics],
-    latent_distance: F32 | None,
-) -> tuple[PairModel, Evidence] | None:
-    """Learn what is usual from the pre-scan's cells that are clear in both passes.
-
-    Args:
-        now, past: records (n,) of the same cells.
-        latent_distance: float32 (n,), or None where the sample was not encoded.
-
-    Returns:
-        The model, its weights still zero, and the signed evidence of the cells; None for fewer than `MIN_CELLS`.
-    """
-    if len(now) < MIN_CELLS:
-        return None
-    valid = unpack_valid(now["valid"] & past["valid"])
-    rows_now, rows_past = (_fine_spectra(records)[valid] for records in (now, past))  # (rows, B) fine bands first
-    f = now["fine"].shape[1]
-    forward, backward = _ridge(rows_past, rows_now[:, :f], rule.ridge), _ridge(rows_now, rows_past[:, :f], rule.ridge)
-    usable = coarse_valid(now, past).astype(bool)
-    spectra_now, spectra_past = (
-        ((coarse_spectra(records) - INPUT_ZERO) * INPUT_STEP).transpose(0, 2, 1) for records in (now, past)
-    )
-    mean, whiten = _whitening(spectra_past[usable], rule.shrink)
-    medians, nothing = Medians(), np.zeros(len(now), dtype=np.float32)
-    evidence = Evidence(nothing, nothing, nothing, nothing)
-    signed = Signed.for_bands(bands, statistics_now, statistics_past)
-    if signed is not None:
-        falls = signed.falls(now, past)
-        medians = signed.medians(falls, usable)
-        rare_past = damping(_unusual(spectra_past, (mean, whiten)), rule) * usable
-        rare_now = damping(_unusual(spectra_now, _whitening(spectra_now[usable], rule.shrink)), rule) * usable
-        loss = top_root_mean(signed.loss(falls, medians) * rare_past, rule.top_coarse)
-        gain = top_root_mean(signed.loss(falls, medians, mirrored=True) * rare_now, rule.top_coarse)
-        evidence = Evidence(loss, gain, nothing, nothing)
-        if signed.sees_water:
-            wet = top_root_mean(signed.water(falls, medians) * usable, rule.top_water)
-            dry = top_root_mean(signed.water(falls, medians, mirrored=True) * usable, rule.top_water)
-            evidence = Evidence(loss, gain, wet, dry)
-    model = PairModel(
-        forward, backward, mean, whiten, medians, loss_weight=0.0, water_weight=0.0, surprise=(0.0, 1.0),
-        latent=(0.0, 1.0),
-    )  # fmt: skip
-    residual = Comparison(model, rule, bands, statistics_now, statistics_past).residual(now, past)
-    latent = (0.0, 1.0) if latent_distance is None else _median_spread(latent_distance, MIN_LATENT_SPREAD)
-    return replace(model, surprise=_median_spread(residual, MIN_SPREAD), latent=latent), evidence
-
-
-def weigh(evidence: Sequence[tuple[NDArray[np.bool_], Evidence]], history: int, rule: ScoreRule) -> tuple[float, float]:
-    """Weights of the loss of vegetation and of the gain of water, common to all pairs of an acquisition.
-
-    What is new is there against every past pass; what a season does is not, for some past pass was in the same season.
-    So the least evidence over the clear history of each cell counts, as in the score itself, and so does the least of
-    its mirror image. A weight of each pair's own would not do: the minimum over history would take the pair that
-    happens not to see a disaster.
-
-    Args:
-        evidence: of each past pass, newest first: which cells of the sample it is of, bool (N,), and what it is.
-        history: k, how many clear past looks count.
-    """
-    if not evidence:
-        return 0.0, 0.0
-    clear = np.array([where for where, _ in evidence])
-    used = clear & (np.cumsum(clear, axis=0) <= history)
-    known = used.sum(axis=0) >= min(2, len(evidence))
-    if not known.any():
-        known = used.any(axis=0)
-    least = []
-    for values in zip(*(one for _, one in evidence), strict=True):
-        spread = np.full(clear.shape, np.inf, dtype=np.float32)
-        for row, where, value in zip(spread, clear, values, strict=True):
-            row[where] = value
-        spread[~used] = np.inf
-        least.append(spread.min(axis=0)[known])
-    loss, gain, wet, dry = least
-    return (
-        _excess(loss, gain, rule.loss_scale, rule.loss_power),
-        _excess(wet, dry, rule.water_scale, rule.loss_power),
-    )
-
-
-def _excess(effect: F32, mirrored: F32, scale: float, power: float) -> float:
-    """0..1: how far an effect exceeds its mirror image, in mean squares."""
-    excess = max(float((effect**2).mean() - (mirrored**2).mean()), 0.0) if effect.size else 0.0
-    return float((excess / (excess + scale)) ** power)
-
-
-def _unusual(spectra: NDArray[np.floating[Any]], model: tuple[F64, F64]) -> F64:
-    """Squared Mahalanobis distance over the number of bands: (n, 16, B) -> (n, 16)."""
-    mean, whiten = model
-    return np.asarray((((spectra - mean) @ whiten.T) ** 2).mean(axis=2))
-
-
-def _ridge(source: F64, target: F64, ridge: float) -> F64:
-    """Linear map (B + 1, F) with the constant in its last row."""
-    mean, target_mean = source.mean(axis=0), target.mean(axis=0)
-    centred = source - mean
-    gram = centred.T @ centred / len(source) + ridge * np.eye(source.shape[1])
-    slope = np.linalg.solve(gram, centred.T @ (target - target_mean) / len(source))
-    return np.vstack([slope, target_mean - mean @ slope])
-
-
-def _whitening(spectra: F64, shrink: float) -> tuple[F64, F64]:
-    """(mean, W) with |W (x - mean)|^2 the squared Mahalanobis distance."""
-    covariance = np.cov(spectra.T, bias=True).reshape(spectra.shape[1], -1) + shrink * np.eye(spectra.shape[1])
-    return spectra.mean(axis=0), np.linalg.cholesky(np.linalg.inv(covariance)).T
-
-
-def _median_spread(values: F32, smallest: float) -> tuple[float, float]:
-    """Median, and 1.4826 x median absolute deviation: the standard deviation of a normal bulk."""
-    median = float(np.median(values))
-    return median, max(float(1.4826 * np.median(np.abs(values - median))), smallest)
-
-
-def _fine_spectra(records: Records) -> F64:
-    """All bands on fine sub-cells, fine bands first, standardised: float64 (n, 64, B)."""
-    n = len(records)
-    coarse = records["coarse"].astype(np.float32)
-    spread = (_flat(coarse) @ _SPREAD).reshape(n, coarse.shape[1], FINE * FINE)
-    both = np.concatenate([records["fine"], spread], axis=1)
-    return np.asarray((both.transpose(0, 2, 1) - INPUT_ZERO) * INPUT_STEP, dtype=np.float64)
-
-
-def _flat(coarse: F32) -> F32:
-    return np.ascontiguousarray(coarse, dtype=np.float32).reshape(-1, COARSE * COARSE)

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onboard.change.look import Looker
-from onboard.change.pair import PairModel, fit_history
+from onboard.change.pair import PairModel
 from onboard.change.record import Records, is_clear
 from onboard.change.registration import Displacement, Sample, estimate
 from onboard.change.rule import ScoreRule
+from onboard.change.usual import fit_history
 from onboard.errors import InputError
 from onboard.infer.bundle import Tensor
 from onboard.sense.acquisition import U16, Reader

@@ -15,6 +15,9 @@ INPUT_STEP = 1 / 24
 
 BLOCKS = np.arange(FINE * FINE).reshape(FINE // 2, 2, FINE // 2, 2).transpose(0, 2, 1, 3).reshape(COARSE * COARSE, 4)
 """Fine sub-cells of each coarse one, (16, 4)."""
+SPREAD = np.zeros((COARSE * COARSE, FINE * FINE), dtype=np.float32)
+SPREAD[np.repeat(np.arange(COARSE * COARSE), 4), BLOCKS.reshape(-1)] = 1.0
+"""(16, 64) of 0 and 1: a coarse map times this is the same map on fine sub-cells, faster than repeating."""
 
 
 def coarse_spectra(records: Records) -> F32:
@@ -53,3 +56,8 @@ def coarse_valid(now: Records, past: Records) -> F32:
     if valid is None:
         return np.ones((len(now), COARSE * COARSE), dtype=np.float32)
     return np.asarray(valid[:, BLOCKS].min(axis=2), dtype=np.float32)
+
+
+def flat(coarse: F32) -> F32:
+    """(..., 16) as a matrix of 16 columns, for a product with `SPREAD`."""
+    return np.ascontiguousarray(coarse, dtype=np.float32).reshape(-1, COARSE * COARSE)

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from onboard.change.pair import Comparison, PairModel, fit_history, fit_pair, weigh
+from onboard.change.pair import Comparison, PairModel
 from onboard.change.record import COARSE, FINE, FLAG_CLEAR, pack_valid, record_dtype, seal
 from onboard.change.rule import ScoreRule
 from onboard.change.signed import Signed
 from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, coarse_spectra
+from onboard.change.usual import fit_history, fit_pair, weigh
 from onboard.infer.bundle import Tensor
 from onboard.sense.bands import BAND_SETS
 from onboard.sense.normalise import BandStatistics

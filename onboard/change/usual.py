@@ -1,0 +1,210 @@
+"""Learns how passes over one place usually differ, without labels, from the pre-scan's sample of cells. Pure arrays.
+
+`fit_history` is what the pre-scan calls: a model for each past pass (`pair.PairModel`), and the weights of the signed
+evidence, which all of them share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onboard.change.distance import latent_distance
+from onboard.change.pair import Comparison, PairModel
+from onboard.change.record import FINE, Records, is_clear, unpack_valid
+from onboard.change.rule import ScoreRule
+from onboard.change.signed import Medians, Signed, damping
+from onboard.change.subcells import (
+    INPUT_STEP,
+    INPUT_ZERO,
+    SPREAD,
+    coarse_spectra,
+    coarse_valid,
+    flat,
+    top_root_mean,
+)
+from onboard.infer.bundle import Tensor
+from onboard.sense.normalise import BandStatistics
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+MIN_CELLS = 8
+"""Passes with fewer common clear cells in the sample are not compared: the statistics would mean nothing."""
+MINSPREAD = 0.2
+MIN_LATENTSPREAD = 1.0
+
+
+class Evidence(NamedTuple):
+    """Signed evidence of the cells of a sample, each float32 (n,): with its mirror image after it."""
+
+    loss: F32
+    gain: F32
+    wet: F32
+    dry: F32
+
+
+def fit_history(
+    now: Records,
+    statistics_now: Sequence[BandStatistics],
+    past: Sequence[tuple[Records, Sequence[BandStatistics]]],
+    rule: ScoreRule,
+    bands: Sequence[str],
+    output: Tensor,
+    history: int,
+) -> list[PairModel | None]:
+    """What is usual between an acquisition and each past pass, with common weights of the signed evidence.
+
+    Args:
+        now: records of the sample, (N,), clear or not.
+        past: records (N,) of the same cells and the band statistics of each past pass, newest first.
+        output: the artefact's output tensor.
+        history: k, how many clear past looks count.
+
+    Returns:
+        A model for each past pass; None for one with too few cells in common.
+    """
+    models: list[PairModel | None] = []
+    found: list[tuple[NDArray[np.bool_], Evidence]] = []
+    for records, statistics in past:
+        clear = is_clear(now) & is_clear(records)
+        a, b = now[clear], records[clear]
+        latents = latent_distance(a["latent"], b["latent"], output, "euclidean") if rule.latent else None
+        fitted = fit_pair(a, b, rule, bands, statistics_now, statistics, latents)
+        models.append(None if fitted is None else fitted[0])
+        if fitted is not None:
+            found.append((clear, fitted[1]))
+    loss, water = weigh(found, history, rule)
+    return [None if one is None else replace(one, loss_weight=loss, water_weight=water) for one in models]
+
+
+def fit_pair(
+    now: Records,
+    past: Records,
+    rule: ScoreRule,
+    bands: Sequence[str],
+    statistics_now: Sequence[BandStatistics],
+    statistics_past: Sequence[BandStatistics],
+    latent_distance: F32 | None,
+) -> tuple[PairModel, Evidence] | None:
+    """Learn what is usual from the pre-scan's cells that are clear in both passes.
+
+    Args:
+        now, past: records (n,) of the same cells.
+        latent_distance: float32 (n,), or None where the sample was not encoded.
+
+    Returns:
+        The model, its weights still zero, and the signed evidence of the cells; None for fewer than `MIN_CELLS`.
+    """
+    if len(now) < MIN_CELLS:
+        return None
+    valid = unpack_valid(now["valid"] & past["valid"])
+    rows_now, rows_past = (_fine_spectra(records)[valid] for records in (now, past))  # (rows, B) fine bands first
+    f = now["fine"].shape[1]
+    forward, backward = _ridge(rows_past, rows_now[:, :f], rule.ridge), _ridge(rows_now, rows_past[:, :f], rule.ridge)
+    usable = coarse_valid(now, past).astype(bool)
+    spectra_now, spectra_past = (
+        ((coarse_spectra(records) - INPUT_ZERO) * INPUT_STEP).transpose(0, 2, 1) for records in (now, past)
+    )
+    mean, whiten = _whitening(spectra_past[usable], rule.shrink)
+    medians, nothing = Medians(), np.zeros(len(now), dtype=np.float32)
+    evidence = Evidence(nothing, nothing, nothing, nothing)
+    signed = Signed.for_bands(bands, statistics_now, statistics_past)
+    if signed is not None:
+        falls = signed.falls(now, past)
+        medians = signed.medians(falls, usable)
+        rare_past = damping(_unusual(spectra_past, (mean, whiten)), rule) * usable
+        rare_now = damping(_unusual(spectra_now, _whitening(spectra_now[usable], rule.shrink)), rule) * usable
+        loss = top_root_mean(signed.loss(falls, medians) * rare_past, rule.top_coarse)
+        gain = top_root_mean(signed.loss(falls, medians, mirrored=True) * rare_now, rule.top_coarse)
+        evidence = Evidence(loss, gain, nothing, nothing)
+        if signed.sees_water:
+            wet = top_root_mean(signed.water(falls, medians) * usable, rule.top_water)
+            dry = top_root_mean(signed.water(falls, medians, mirrored=True) * usable, rule.top_water)
+            evidence = Evidence(loss, gain, wet, dry)
+    model = PairModel(
+        forward, backward, mean, whiten, medians, loss_weight=0.0, water_weight=0.0, surprise=(0.0, 1.0),
+        latent=(0.0, 1.0),
+    )  # fmt: skip
+    residual = Comparison(model, rule, bands, statistics_now, statistics_past).residual(now, past)
+    latent = (0.0, 1.0) if latent_distance is None else _median_spread(latent_distance, MIN_LATENTSPREAD)
+    return replace(model, surprise=_median_spread(residual, MINSPREAD), latent=latent), evidence
+
+
+def weigh(evidence: Sequence[tuple[NDArray[np.bool_], Evidence]], history: int, rule: ScoreRule) -> tuple[float, float]:
+    """Weights of the loss of vegetation and of the gain of water, common to all pairs of an acquisition.
+
+    What is new is there against every past pass; what a season does is not, for some past pass was in the same season.
+    So the least evidence over the clear history of each cell counts, as in the score itself, and so does the least of
+    its mirror image. A weight of each pair's own would not do: the minimum over history would take the pair that
+    happens not to see a disaster.
+
+    Args:
+        evidence: of each past pass, newest first: which cells of the sample it is of, bool (N,), and what it is.
+        history: k, how many clear past looks count.
+    """
+    if not evidence:
+        return 0.0, 0.0
+    clear = np.array([where for where, _ in evidence])
+    used = clear & (np.cumsum(clear, axis=0) <= history)
+    known = used.sum(axis=0) >= min(2, len(evidence))
+    if not known.any():
+        known = used.any(axis=0)
+    least = []
+    for values in zip(*(one for _, one in evidence), strict=True):
+        spread = np.full(clear.shape, np.inf, dtype=np.float32)
+        for row, where, value in zip(spread, clear, values, strict=True):
+            row[where] = value
+        spread[~used] = np.inf
+        least.append(spread.min(axis=0)[known])
+    loss, gain, wet, dry = least
+    return (
+        _excess(loss, gain, rule.loss_scale, rule.loss_power),
+        _excess(wet, dry, rule.water_scale, rule.loss_power),
+    )
+
+
+def _excess(effect: F32, mirrored: F32, scale: float, power: float) -> float:
+    """0..1: how far an effect exceeds its mirror image, in mean squares."""
+    excess = max(float((effect**2).mean() - (mirrored**2).mean()), 0.0) if effect.size else 0.0
+    return float((excess / (excess + scale)) ** power)
+
+
+def _unusual(spectra: NDArray[np.floating[Any]], model: tuple[F64, F64]) -> F64:
+    """Squared Mahalanobis distance over the number of bands: (n, 16, B) -> (n, 16)."""
+    mean, whiten = model
+    return np.asarray((((spectra - mean) @ whiten.T) ** 2).mean(axis=2))
+
+
+def _ridge(source: F64, target: F64, ridge: float) -> F64:
+    """Linear map (B + 1, F) with the constant in its last row."""
+    mean, target_mean = source.mean(axis=0), target.mean(axis=0)
+    centred = source - mean
+    gram = centred.T @ centred / len(source) + ridge * np.eye(source.shape[1])
+    slope = np.linalg.solve(gram, centred.T @ (target - target_mean) / len(source))
+    return np.vstack([slope, target_mean - mean @ slope])
+
+
+def _whitening(spectra: F64, shrink: float) -> tuple[F64, F64]:
+    """(mean, W) with |W (x - mean)|^2 the squared Mahalanobis distance."""
+    covariance = np.cov(spectra.T, bias=True).reshape(spectra.shape[1], -1) + shrink * np.eye(spectra.shape[1])
+    return spectra.mean(axis=0), np.linalg.cholesky(np.linalg.inv(covariance)).T
+
+
+def _median_spread(values: F32, smallest: float) -> tuple[float, float]:
+    """Median, and 1.4826 x median absolute deviation: the standard deviation of a normal bulk."""
+    median = float(np.median(values))
+    return median, max(float(1.4826 * np.median(np.abs(values - median))), smallest)
+
+
+def _fine_spectra(records: Records) -> F64:
+    """All bands on fine sub-cells, fine bands first, standardised: float64 (n, 64, B)."""
+    n = len(records)
+    coarse = records["coarse"].astype(np.float32)
+    spread = (flat(coarse) @ SPREAD).reshape(n, coarse.shape[1], FINE * FINE)
+    both = np.concatenate([records["fine"], spread], axis=1)
+    return np.asarray((both.transpose(0, 2, 1) - INPUT_ZERO) * INPUT_STEP, dtype=np.float64)
