@@ -48,7 +48,7 @@ class ScoreRule:
     shrink: float = 0.05
     latent: float = 0.1
     prior: float = 0.02
-    calibration: tuple[float, float] = (-2.882, 1.194)
+    calibration: tuple[float, float] = (-2.773, 1.2)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> ScoreRule:
