@@ -27,7 +27,7 @@ def make(key, tmp_path_factory):
         signer = options.pop("key", key)
         name = f"{version}-{signer.parent.name}-" + "-".join(str(v).replace(":", "") for v in options.values())
         if name not in made:
-            made[name] = folder / f"{name}.obp"
+            made[name] = folder / f"{name}.obm"
             made[name].write_bytes(sign.build(SHIPPED / "rgbn", signer, version, **{"keep": ("onnx-int8",)} | options))
         return made[name]
 

@@ -23,7 +23,7 @@ FLIPS = 10_000 if os.environ.get("ONBOARD_FULL") else 300
 
 @pytest.fixture
 def copy(make, tmp_path):
-    path = tmp_path / "copy.obp"
+    path = tmp_path / "copy.obm"
     path.write_bytes(make(1).read_bytes())
     return path
 
@@ -183,7 +183,7 @@ def test_a_model_with_other_input_names_never_becomes_active(slots, make, key, t
     for entry in manifest["files"]:
         body = files[entry["name"]]
         entry |= {"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
-    path = tmp_path / "other-names.obp"
+    path = tmp_path / "other-names.obm"
     contents = b"".join(files[entry["name"]] for entry in manifest["files"])
     path.write_bytes(sign.assemble(canonical(manifest), contents, sign.private_key(key)))
     with pytest.raises(BundleError, match="pixels"):

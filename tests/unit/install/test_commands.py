@@ -15,7 +15,7 @@ def test_from_a_key_to_a_verified_package(tmp_path):
     def run(*words):
         return CliRunner().invoke(app, [str(word) for word in words])
 
-    key, trust, package = tmp_path / "key", tmp_path / "trust", tmp_path / "one.obp"
+    key, trust, package = tmp_path / "key", tmp_path / "trust", tmp_path / "one.obm"
     assert run("keygen", key).exit_code == 0
     assert key.stat().st_mode & 0o777 == 0o600
     assert run("keygen", key).exit_code == 5  # never overwritten

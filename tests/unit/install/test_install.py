@@ -193,8 +193,8 @@ def test_one_installation_at_a_time_and_clear_words_without_slots(slots, make, t
         assert main([str(make(1)), "--slots", str(slots.folder)]) == 2
     assert "another onboard-install" in capsys.readouterr().err
     assert main([str(make(1)), "--slots", str(tmp_path / "absent")]) == 2
-    assert main([str(tmp_path / "absent.obp"), "--slots", str(slots.folder)]) == 5
-    assert "absent.obp: cannot be read" in capsys.readouterr().err
+    assert main([str(tmp_path / "absent.obm"), "--slots", str(slots.folder)]) == 5
+    assert "absent.obm: cannot be read" in capsys.readouterr().err
 
 
 def test_known_answers_are_run_where_the_package_will_fly(slots, make, monkeypatch):
