@@ -35,8 +35,8 @@ F64 = NDArray[np.float64]
 
 MIN_CELLS = 8
 """Passes with fewer common clear cells in the sample are not compared: the statistics would mean nothing."""
-MINSPREAD = 0.2
-MIN_LATENTSPREAD = 1.0
+MIN_SPREAD = 0.2
+MIN_LATENT_SPREAD = 1.0
 
 
 class Evidence(NamedTuple):
@@ -131,8 +131,8 @@ def fit_pair(
         latent=(0.0, 1.0),
     )  # fmt: skip
     residual = Comparison(model, rule, bands, statistics_now, statistics_past).residual(now, past)
-    latent = (0.0, 1.0) if latent_distance is None else _median_spread(latent_distance, MIN_LATENTSPREAD)
-    return replace(model, surprise=_median_spread(residual, MINSPREAD), latent=latent), evidence
+    latent = (0.0, 1.0) if latent_distance is None else _median_spread(latent_distance, MIN_LATENT_SPREAD)
+    return replace(model, surprise=_median_spread(residual, MIN_SPREAD), latent=latent), evidence
 
 
 def weigh(evidence: Sequence[tuple[NDArray[np.bool_], Evidence]], history: int, rule: ScoreRule) -> tuple[float, float]:
@@ -156,11 +156,11 @@ def weigh(evidence: Sequence[tuple[NDArray[np.bool_], Evidence]], history: int, 
         known = used.any(axis=0)
     least = []
     for values in zip(*(one for _, one in evidence), strict=True):
-        spread = np.full(clear.shape, np.inf, dtype=np.float32)
-        for row, where, value in zip(spread, clear, values, strict=True):
+        each = np.full(clear.shape, np.inf, dtype=np.float32)
+        for row, where, value in zip(each, clear, values, strict=True):
             row[where] = value
-        spread[~used] = np.inf
-        least.append(spread.min(axis=0)[known])
+        each[~used] = np.inf
+        least.append(each.min(axis=0)[known])
     loss, gain, wet, dry = least
     return (
         _excess(loss, gain, rule.loss_scale, rule.loss_power),
