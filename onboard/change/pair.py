@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onboard.change.exact import exact_weights, sum_of_squares
 from onboard.change.record import COARSE, FINE, Records, coarse_bands, fine_bands
 from onboard.change.rule import ScoreRule
 from onboard.change.signed import Medians, Signed, damping
@@ -119,11 +120,11 @@ class Comparison:
         m[f:, 2 * f + c :] = -model.backward[f:-1].T
         m *= INPUT_STEP
         constant = -np.concatenate([model.forward[-1], model.backward[-1]]) - INPUT_ZERO * m.sum(axis=1)
-        self._fine, self._coarse = m[:, : 2 * f].astype(np.float32), m[:, 2 * f :].astype(np.float32)
+        self._fine, self._coarse = exact_weights(m[:, : 2 * f], 8), exact_weights(m[:, 2 * f :], 8)
         self._constant = constant.astype(np.float32)[None, :, None]
         self._signed = Signed.for_bands(bands, now, past)
         whiten = model.past_whiten * INPUT_STEP / np.sqrt(len(bands))
-        self._whiten = whiten.astype(np.float32)
+        self._whiten = exact_weights(whiten, 10)  # of means of four
         offset = -(model.past_whiten @ model.past_mean) / np.sqrt(len(bands)) - INPUT_ZERO * whiten.sum(axis=1)
         self._whiten_offset = offset.astype(np.float32)[None, :, None]
 
@@ -149,8 +150,7 @@ class Comparison:
             residual *= valid[:, None]
             mean = residual.sum(axis=2, keepdims=True) / np.maximum(valid.sum(axis=1), 1)[:, None, None]
             residual -= (share * mean * valid[:, None]).astype(np.float32)
-        squares = np.einsum("nfs,nfs->ns", residual, residual)
-        return top_root_mean(squares, self._rule.top_fine)
+        return top_root_mean(sum_of_squares(residual), self._rule.top_fine)
 
     def loss(self, now: Records, past: Records) -> F32:
         """Loss of vegetation in log units, mean of the greatest sub-cells: float32 (N,); zeros without NIR and SWIR."""
@@ -158,7 +158,7 @@ class Comparison:
             return np.zeros(len(now), dtype=np.float32)
         squares = self._signed.loss(self._signed.falls(now, past), self._model.signed)
         whitened = np.matmul(self._whiten, coarse_spectra(past)) + self._whiten_offset
-        squares *= damping(np.einsum("nbs,nbs->ns", whitened, whitened), self._rule)
+        squares *= damping(sum_of_squares(whitened), self._rule)
         return top_root_mean(squares * coarse_valid(now, past), self._rule.top_coarse)
 
     def water(self, now: Records, past: Records) -> F32:

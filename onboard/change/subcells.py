@@ -37,9 +37,10 @@ def blocks(fine: NDArray[np.uint8]) -> F32:
 
 
 def top_root_mean(squares: F32, count: int) -> F32:
-    """Mean of the square roots of the `count` greatest of each row."""
+    """Mean of the square roots of the `count` greatest of each row, summed in their order of size."""
     first = squares.shape[1] - count
-    return np.asarray(np.sqrt(np.partition(squares, first, axis=1)[:, first:]).mean(axis=1), dtype=np.float32)
+    greatest = np.sort(np.partition(squares, first, axis=1)[:, first:], axis=1)  # partition's order is the processor's
+    return np.asarray(np.sqrt(greatest).mean(axis=1), dtype=np.float32)
 
 
 def common(now: Records, past: Records) -> NDArray[np.float32] | None:
