@@ -35,6 +35,7 @@ def pack(
     *,
     score: Mapping[str, Any],
     cloud: Mapping[str, Any] | None = None,
+    event: Mapping[str, Any] | None = None,
     version: int = 1,
 ) -> Path:
     """Write the bundle `out/name`, replacing what is there only once everything is written.
@@ -44,6 +45,7 @@ def pack(
         parity: from `export.parity.report`.
         score: the score rule that the flight software applies to these latents.
         cloud: the head that tells hidden sub-cells, from `ground train cloud`.
+        event: the head that tells events from seasons and weather, from `ground train event`.
         version: of the bundle, counted up by whoever publishes it.
 
     Returns:
@@ -74,8 +76,9 @@ def pack(
     }
     write_json(staging / "manifest.json", manifest)
     write_json(staging / "parity.json", parity)
-    if cloud is not None:
-        write_json(staging / "cloud.json", cloud)
+    for file, head in (("cloud.json", cloud), ("event.json", event)):
+        if head is not None:
+            write_json(staging / file, head)
     (staging / "card.md").write_text(card.render(manifest, trained, parity))
     files = sorted(path for path in staging.iterdir())
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]

@@ -108,6 +108,7 @@ def export(
         str, typer.Option(help="Score rule: surprise, cosine, euclidean, or its constants as JSON or @FILE.")
     ] = "surprise",
     cloud: Annotated[str | None, typer.Option(help="Head of `ground train cloud`, as @FILE.")] = None,
+    event: Annotated[str | None, typer.Option(help="Head of `ground train event`, as @FILE.")] = None,
     detection: Annotated[str | None, typer.Option(help="Detection figures to merge in, as JSON or @FILE.")] = None,
     calibrate: Annotated[str, typer.Option(help="Range of activations: minmax, percentile or entropy.")] = "minmax",
     tiles: Annotated[int, typer.Option(min=1, help="Tiles to calibrate on, and at most as many to compare.")] = 2048,
@@ -121,7 +122,8 @@ def export(
     log = logging.getLogger("onboard-export")
     rule = _rule(score)
     figures = _json(detection, "--detection") if detection else None
-    head = _json(cloud, "--cloud") if cloud else None
+    clouds = _json(cloud, "--cloud") if cloud else None
+    events = _json(event, "--event") if event else None
 
     import torch
 
@@ -151,8 +153,9 @@ def export(
                 raise ValueError(f"no bundle written: {'; '.join(missed)}")
             report["calibration"] = {"method": calibrate, "tiles": len(calibration), "seed": seed}
             target = bundle.pack(
-                out, name or recipe.name, trained, made, report, score=rule, cloud=head, version=version
-            )
+                out, name or recipe.name, trained, made, report, score=rule, cloud=clouds, event=events,
+                version=version,
+            )  # fmt: skip
     except OnboardError as error:
         log.error("%s", error)
         raise typer.Exit(error.exit_code) from error

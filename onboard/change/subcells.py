@@ -37,10 +37,19 @@ def blocks(fine: NDArray[np.uint8]) -> F32:
 
 
 def top_root_mean(squares: F32, count: int) -> F32:
-    """Mean of the square roots of the `count` greatest of each row, summed in their order of size."""
-    first = squares.shape[1] - count
-    greatest = np.sort(np.partition(squares, first, axis=1)[:, first:], axis=1)  # partition's order is the processor's
-    return np.asarray(np.sqrt(greatest).mean(axis=1), dtype=np.float32)
+    """Mean of the square roots of the `count` greatest of each row."""
+    return np.asarray(np.sqrt(_greatest(squares, count)).mean(axis=1), dtype=np.float32)
+
+
+def top_mean(values: F32, count: int) -> F32:
+    """Mean of the `count` greatest of each row."""
+    return np.asarray(_greatest(values, count).mean(axis=1), dtype=np.float32)
+
+
+def _greatest(values: F32, count: int) -> F32:
+    """The `count` greatest of each row in their order of size, for that of `np.partition` is the processor's."""
+    first = values.shape[1] - count
+    return np.sort(np.partition(values, first, axis=1)[:, first:], axis=1)
 
 
 def common(now: Records, past: Records) -> NDArray[np.float32] | None:

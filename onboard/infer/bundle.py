@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from onboard.change.cloud import CloudHead
+from onboard.change.event import EventHead
 from onboard.change.record import record_dtype
 from onboard.errors import BundleError
 from onboard.sense.bands import NATIVE_RESOLUTION_M, missing_bands
@@ -23,6 +24,7 @@ from onboard.sense.normalise import NormaliseRule
 FORMAT = 1
 MANIFEST = "manifest.json"
 CLOUD = "cloud.json"
+EVENT = "event.json"
 SUMS = "SHA256SUMS"
 SHIPPED = Path(__file__).parent.parent / "bundles"
 MAX_FILE_BYTES = 64 << 20
@@ -72,6 +74,7 @@ class Bundle:
         score: the rule and constants of the score, as the ground chose them.
         artefacts: by key, e.g. "onnx-int8".
         cloud: the head that tells hidden sub-cells, or None.
+        event: the head that tells events from seasons and weather, or None.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Bundle:
     model: Mapping[str, Any]
     artefacts: Mapping[str, Artefact]
     cloud: CloudHead | None = None
+    event: EventHead | None = None
 
     def artefact(self, runtime: str, precision: str) -> Artefact:
         """The artefact for a runtime and precision, e.g. ("onnx", "int8"); BundleError when the bundle has none."""
@@ -138,6 +142,7 @@ def _read(folder: Path) -> Bundle:
             model=dict(raw["model"]),
             artefacts={key: _artefact(folder, key, item, checked) for key, item in raw["artefacts"].items()},
             cloud=CloudHead.from_dict(json.loads(checked[CLOUD]), raw["bands"]) if CLOUD in checked else None,
+            event=EventHead.from_dict(json.loads(checked[EVENT]), raw["bands"]) if EVENT in checked else None,
         )
     except BundleError:
         raise
