@@ -4,12 +4,14 @@ FULL := .venv
 FLIGHT := .venv-flight
 DEMO_OUT := out/demo
 
-.PHONY: help demo test lint types full-env flight-env clean
+.PHONY: help demo test lint types full-env flight-env clean sim-env sim-image sim-quick flash boot
 
 help:
 	@echo "make demo    run onboard-detect on real imagery and on the simulator, flight dependencies alone"
 	@echo "make test    full environment, every test"
 	@echo "make lint    ruff;  make types: mypy --strict on onboard/"
+	@echo "make sim-quick              latents, scores, products of an arm64 processor equal to this machine's (qemu-user)"
+	@echo "make flash boot PROFILE=P   a card or disk, booted in qemu: raspi3b (default), virt-512, pi4, pi5, orin"
 	@echo "make clean   remove environments, builds and results"
 
 # torch is pinned and installed first: any other way of asking for it pulls several GB of CUDA packages.
@@ -46,5 +48,37 @@ flight-env: $(FLIGHT)/.stamp
 demo: flight-env
 	@PYTHON_BIN=$(CURDIR)/$(FLIGHT)/bin OUT=$(CURDIR)/$(DEMO_OUT) bash tools/demo.sh
 
+# The simulator: an arm64 root without root rights, qemu-user and qemu-system. SIM holds the same package versions on x86.
+SIM := .venv-sim
+SIM_ROOT := out/sim/.stamp
+PROFILE ?= raspi3b
+
+$(SIM)/.stamp: pyproject.toml docker/simulator/wheels.txt $(shell find onboard -name '*.py' -o -path '*bundles/*' -type f)
+	rm -rf build $(SIM)
+	$(PYTHON) -m venv $(SIM)
+	$(SIM)/bin/pip install --quiet --disable-pip-version-check --no-deps -r docker/simulator/wheels.txt
+	$(SIM)/bin/pip install --quiet --disable-pip-version-check --no-deps .
+	touch $@
+
+sim-env: $(SIM)/.stamp
+
+$(SIM_ROOT): $(SIM)/.stamp $(shell find docker/simulator -name '*.py' -o -path '*/inside/*' -type f)
+	$(SIM)/bin/python docker/simulator/image.py
+	touch $@
+
+sim-image: $(SIM_ROOT)
+
+# Where qemu-user or mmdebstrap is absent this is skipped with a line that says so.
+sim-quick:
+	@absent=$$($(PYTHON) docker/simulator/host.py qemu-aarch64 mmdebstrap depmod) || \
+		{ echo "sim-quick: skipped: $$absent"; exit 0; }; \
+	$(MAKE) --no-print-directory $(SIM_ROOT) && $(SIM)/bin/python docker/simulator/quick.py
+
+flash: $(SIM_ROOT)
+	$(SIM)/bin/python docker/simulator/flash.py $(PROFILE)
+
+boot:
+	$(SIM)/bin/python docker/simulator/boot.py $(PROFILE)
+
 clean:
-	rm -rf $(FULL) $(FLIGHT) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(FULL) $(FLIGHT) $(SIM) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
