@@ -4,13 +4,14 @@ FULL := .venv
 FLIGHT := .venv-flight
 DEMO_OUT := out/demo
 
-.PHONY: help demo test lint types full-env flight-env clean sim-env sim-image sim-quick flash boot
+.PHONY: help demo test lint types full-env flight-env clean sim-env sim-image sim-quick sim-cost flash boot
 
 help:
 	@echo "make demo    run onboard-detect on real imagery and on the simulator, flight dependencies alone"
 	@echo "make test    full environment, every test"
 	@echo "make lint    ruff;  make types: mypy --strict on onboard/"
 	@echo "make sim-quick              latents, scores, products of an arm64 processor equal to this machine's (qemu-user)"
+	@echo "make sim-cost               ARM instructions per tile by stage, against the stored figures"
 	@echo "make flash boot PROFILE=P   a card or disk, booted in qemu: raspi3b (default), virt-512, pi4, pi5, orin"
 	@echo "make clean   remove environments, builds and results"
 
@@ -73,6 +74,9 @@ sim-quick:
 	@absent=$$($(PYTHON) docker/simulator/host.py qemu-aarch64 mmdebstrap depmod) || \
 		{ echo "sim-quick: skipped: $$absent"; exit 0; }; \
 	$(MAKE) --no-print-directory $(SIM_ROOT) && $(SIM)/bin/python docker/simulator/quick.py
+
+sim-cost: $(SIM_ROOT)
+	$(SIM)/bin/python docker/simulator/cost.py
 
 flash: $(SIM_ROOT)
 	$(SIM)/bin/python docker/simulator/flash.py $(PROFILE)

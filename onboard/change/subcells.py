@@ -39,7 +39,7 @@ def blocks(fine: NDArray[np.uint8]) -> F32:
 def top_root_mean(squares: F32, count: int) -> F32:
     """Mean of the square roots of the `count` greatest of each row, summed in their order of size."""
     first = squares.shape[1] - count
-    greatest = np.sort(np.partition(squares, first, axis=1)[:, first:], axis=1)  # partition's order is the processor's
+    greatest = np.sort(squares, axis=1)[:, first:]  # cheaper than a partition, whose order is the processor's own
     return np.asarray(np.sqrt(greatest).mean(axis=1), dtype=np.float32)
 
 
