@@ -4,7 +4,7 @@ FULL := .venv
 FLIGHT := .venv-flight
 DEMO_OUT := out/demo
 
-.PHONY: help demo test lint types full-env flight-env clean sim-env sim-image sim-quick sim-cost flash boot
+.PHONY: help demo test lint types full-env flight-env clean sim-env sim-image sim-kernel sim-quick sim-cost flash boot
 
 help:
 	@echo "make demo    run onboard-detect on real imagery and on the simulator, flight dependencies alone"
@@ -51,38 +51,46 @@ demo: flight-env
 
 # The simulator: an arm64 root without root rights, qemu-user and qemu-system. SIM holds the same package versions on x86.
 SIM := .venv-sim
-SIM_ROOT := out/sim/.stamp
+SIM_ROOT := out/sim/.root
+SIM_KERNEL := out/sim/.kernel
+SIM_SCRIPTS := docker/simulator
 PROFILE ?= raspi3b
 
 $(SIM)/.stamp: pyproject.toml docker/simulator/wheels.txt $(shell find onboard -name '*.py' -o -path '*bundles/*' -type f)
 	rm -rf build $(SIM)
 	$(PYTHON) -m venv $(SIM)
-	$(SIM)/bin/pip install --quiet --disable-pip-version-check --no-deps -r docker/simulator/wheels.txt
+	$(SIM)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(SIM_SCRIPTS)/wheels.txt
 	$(SIM)/bin/pip install --quiet --disable-pip-version-check --no-deps .
 	touch $@
 
 sim-env: $(SIM)/.stamp
 
-$(SIM_ROOT): $(SIM)/.stamp $(shell find docker/simulator -name '*.py' -o -path '*/inside/*' -type f)
-	$(SIM)/bin/python docker/simulator/image.py
+$(SIM_ROOT): $(SIM)/.stamp $(addprefix $(SIM_SCRIPTS)/,image.py stream.py debian.py inside/run.py inside/onboard-init)
+	$(SIM)/bin/python $(SIM_SCRIPTS)/image.py
+	touch $@
+
+$(SIM_KERNEL): $(addprefix $(SIM_SCRIPTS)/,kernel.py initramfs.py debian.py inside/init inside/config.txt inside/cmdline.txt) | $(SIM)/.stamp
+	$(SIM)/bin/python $(SIM_SCRIPTS)/kernel.py
 	touch $@
 
 sim-image: $(SIM_ROOT)
 
+sim-kernel: $(SIM_KERNEL)
+
 # Where qemu-user or mmdebstrap is absent this is skipped with a line that says so.
 sim-quick:
-	@absent=$$($(PYTHON) docker/simulator/host.py qemu-aarch64 mmdebstrap depmod) || \
+	@absent=$$($(PYTHON) $(SIM_SCRIPTS)/host.py qemu-aarch64 mmdebstrap) || \
 		{ echo "sim-quick: skipped: $$absent"; exit 0; }; \
-	$(MAKE) --no-print-directory $(SIM_ROOT) && $(SIM)/bin/python docker/simulator/quick.py
+	$(MAKE) --no-print-directory $(SIM_ROOT) && $(SIM)/bin/python $(SIM_SCRIPTS)/quick.py
 
 sim-cost: $(SIM_ROOT)
-	$(SIM)/bin/python docker/simulator/cost.py
+	$(SIM)/bin/python $(SIM_SCRIPTS)/cost.py
 
-flash: $(SIM_ROOT)
-	$(SIM)/bin/python docker/simulator/flash.py $(PROFILE)
+flash: $(SIM_ROOT) $(SIM_KERNEL)
+	$(SIM)/bin/python $(SIM_SCRIPTS)/flash.py $(PROFILE)
 
 boot:
-	$(SIM)/bin/python docker/simulator/boot.py $(PROFILE)
+	$(SIM)/bin/python $(SIM_SCRIPTS)/boot.py $(PROFILE)
 
 clean:
 	rm -rf $(FULL) $(FLIGHT) $(SIM) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

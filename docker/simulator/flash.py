@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import overlay
 from host import BOOT, OUT, ROOT, SimulatorError, command, find, need, run, say
 from profiles import PROFILES
 
@@ -61,13 +62,17 @@ def main() -> int:
     parser.add_argument("profile", choices=PROFILES)
     name = parser.parse_args().profile
     need("mkfs.vfat", "mcopy", "mke2fs", "sfdisk")
-    if not (BOOT / "vmlinuz").exists():
-        raise SimulatorError("no kernel and root yet; make sim-image")
+    if not (BOOT / "vmlinuz").exists() or not ROOT.is_dir():
+        raise SimulatorError("no kernel and root yet; make sim-image sim-kernel")
     target = OUT / f"{name}.img"
     flash(target)
     say(f"{target}: {PROFILES[name].board}; {CARD_MIB} MiB, {target.stat().st_blocks * SECTOR // MIB} MiB of it used")
     if not PROFILES[name].virtual:
         say(f"onto a card: sudo dd if={target} of=/dev/sdX bs=4M conv=fsync status=progress  (see docs/hardware.md)")
+    if name == "orin":
+        archive = OUT / "orin-overlay.tar.gz"
+        overlay.write(archive)
+        say(f"{archive}: for a running JetPack 6; NOT CONFIRMED ON HARDWARE (see docs/hardware.md)")
     shutil.rmtree(OUT / name, ignore_errors=True)
     return 0
 

@@ -1,44 +1,31 @@
-"""`make sim-image`: an arm64 root from Debian packages, Python wheels and a stream, and what boots it. Nothing is run.
+"""`make sim-image`: an arm64 root from Debian packages, Python wheels and a stream. Nothing in it is run to make it.
 
-Debian packages are unpacked and never configured (`mmdebstrap --variant=extract`), wheels are installed across
-platforms by pip, modules are chosen with depmod: no ARM instruction is executed and no root rights are needed. Writes
-out/sim/root, boot, stream and versions.txt; the last one is compared with the list that was tested.
+Wheels are installed across platforms by pip. Writes out/sim/root and out/sim/stream; the kernel is `kernel.py`'s.
 """
 
 from __future__ import annotations
 
 import compileall
-import gzip
 import py_compile
 import shutil
-import subprocess
 import sys
-import tarfile
-import urllib.parse
 
-import initramfs
+import debian
 import stream
-from host import BOOT, HERE, OUT, REPOSITORY, ROOT, STREAM, SimulatorError, command, need, run, say
+from host import HERE, OUT, REPOSITORY, ROOT, STREAM, command, need, run, say
+from versions import report
 
-SUITE = "bookworm"
 PYTHON = (3, 11)
-"""Of the suite."""
-MIRROR = "http://deb.debian.org/debian"
-PACKAGES = ("python3", "busybox-static", "libstdc++6", "linux-image-arm64", "raspi-firmware")
+"""Of Debian bookworm."""
+PACKAGES = ("python3", "busybox-static", "libstdc++6")
 PLATFORMS = (*(f"manylinux_2_{minor}_aarch64" for minor in (28, 27, 17)), "manylinux2014_aarch64")
 SITE = "opt/onboard"
-LISTED = "var/lib/dpkg/extracted"
-VERSIONS = OUT / "versions.txt"
-TESTED = HERE / "versions.txt"
 UNUSED = (
-    "boot", "dev", "lib/modules", "usr/lib/linux-image-*", "usr/lib/raspi-firmware", "usr/share/doc", "usr/share/man",
-    "usr/share/locale", "usr/share/info", "usr/share/initramfs-tools", "usr/share/bash-completion", "usr/share/perl*",
-    "usr/lib/aarch64-linux-gnu/perl*", "usr/lib/aarch64-linux-gnu/gconv", "usr/lib/valgrind", "usr/lib/klibc*",
-    "lib/klibc*", "var/cache", "var/lib/apt",
+    "boot", "dev", "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/bash-completion",
+    "usr/share/perl*", "usr/lib/aarch64-linux-gnu/perl*", "usr/lib/aarch64-linux-gnu/gconv", "usr/lib/valgrind",
+    "var/cache", "var/lib/apt",
 )  # fmt: skip
-"""Kernel parts go to the boot partition; the rest is never opened. /dev is the kernel's."""
-DEVICE_TREES = ("bcm2837-rpi-3-b.dtb", "bcm2837-rpi-3-b-plus.dtb", "bcm2837-rpi-zero-2-w.dtb", "bcm2711-rpi-4-b.dtb")
-FIRMWARE = ("bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat")
+"""Never opened; /dev is the kernel's."""
 CPUINFO = """\
 processor\t: 0
 BogoMIPS\t: 108.00
@@ -50,43 +37,6 @@ CPU part\t: 0xd08
 CPU revision\t: 3
 """
 """ONNX Runtime reads /proc/cpuinfo, and qemu-user before 8.1 shows it the host's. A booted kernel mounts over it."""
-
-
-def unpack_debian() -> list[str]:
-    """Debian's part of the root; returns its packages as `name version`, sorted."""
-    archive = OUT / "debian.tar"
-    say(f"unpacking {SUITE} for arm64: {', '.join(PACKAGES)} and what they depend on")
-    run(
-        [
-            "mmdebstrap", "--arch=arm64", "--variant=extract", f"--include={','.join(PACKAGES)}",
-            "--components=main,non-free-firmware", f'--extract-hook=ls "$1/var/cache/apt/archives" > "$1/{LISTED}"',
-            "--format=tar", SUITE, archive, MIRROR,
-        ],
-        "unpacking Debian packages",
-    )  # fmt: skip
-    with tarfile.open(archive) as tar:
-        members = [member for member in tar if not member.isdev() and not member.name.startswith("./dev/")]
-        tar.extractall(ROOT, members=members, filter="tar")
-    archive.unlink()
-    names = [name[:-4].split("_") for name in (ROOT / LISTED).read_text().split() if name.endswith(".deb")]
-    return sorted(f"{urllib.parse.unquote(name)} {urllib.parse.unquote(version)}" for name, version, _ in names)
-
-
-def fill_boot() -> None:
-    """Kernel, initramfs, device trees, firmware and the two texts that a Raspberry Pi reads."""
-    (kernel,) = sorted((ROOT / "boot").glob("vmlinuz-*"))
-    release = kernel.name.removeprefix("vmlinuz-")
-    image = kernel.read_bytes()
-    # a Pi's firmware and qemu want the plain image
-    (BOOT / "vmlinuz").write_bytes(gzip.decompress(image) if image[:2] == b"\x1f\x8b" else image)
-    run(["depmod", "-b", ROOT, release], "listing modules")
-    initramfs.write(ROOT, release, HERE / "inside" / "init", BOOT / "initrd.gz")
-    for name in DEVICE_TREES:
-        shutil.copy(ROOT / "usr/lib" / f"linux-image-{release}" / "broadcom" / name, BOOT / name)
-    for name in FIRMWARE:
-        shutil.copy(ROOT / "usr/lib/raspi-firmware" / name, BOOT / name)
-    shutil.copy(HERE / "inside" / "config.txt", BOOT / "config.txt")
-    shutil.copy(HERE / "inside" / "cmdline.txt", BOOT / "cmdline.txt")
 
 
 def install_wheels() -> list[str]:
@@ -138,32 +88,19 @@ def fill_root() -> None:
     shutil.copytree(STREAM, ROOT / "opt/stream")
 
 
-def report_versions(lines: list[str]) -> None:
-    """Write the list, and say where it is not the one that was tested: Debian's security updates move it."""
-    VERSIONS.write_text("\n".join(lines) + "\n")
-    tested = TESTED.read_text().splitlines() if TESTED.exists() else []
-    moved = sorted(set(lines) ^ set(tested))
-    if moved:
-        say(f"{len(moved)} lines differ from docker/simulator/versions.txt, e.g. {moved[0]}; what was tested is there")
-
-
 def main() -> int:
     """Entry point."""
-    need("mmdebstrap", "depmod")
-    shutil.rmtree(OUT, ignore_errors=True)
-    for folder in (ROOT, BOOT):
-        folder.mkdir(parents=True)
-    if subprocess.run([sys.executable, "-c", "import onboard"], capture_output=True).returncode:
-        raise SimulatorError("this Python has no onboard package; call `make sim-image`")
+    need("mmdebstrap")
+    for folder in (ROOT, STREAM, OUT / "wheel"):
+        shutil.rmtree(folder, ignore_errors=True)
+    OUT.mkdir(parents=True, exist_ok=True)
     stream.write(stream.SPEC, STREAM)
-    versions = unpack_debian()
-    fill_boot()
-    versions += install_wheels()
+    versions = debian.unpack(PACKAGES, ROOT) + install_wheels()
     fill_root()
     compile_modules()
-    report_versions(versions)
+    report("root", versions)
     size = sum(path.lstat().st_size for path in ROOT.rglob("*")) >> 20
-    say(f"{ROOT}: {size} MiB, {len(versions)} packages, see {VERSIONS}")
+    say(f"{ROOT}: {size} MiB, {len(versions)} packages")
     return 0
 
 
