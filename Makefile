@@ -89,7 +89,7 @@ sim-cost: $(SIM_ROOT)
 flash: $(SIM_ROOT) $(SIM_KERNEL)
 	$(SIM)/bin/python $(SIM_SCRIPTS)/flash.py $(PROFILE)
 
-boot:
+boot: | $(SIM)/.stamp
 	$(SIM)/bin/python $(SIM_SCRIPTS)/boot.py $(PROFILE)
 
 clean:

@@ -40,7 +40,7 @@ CPU revision\t: 3
 
 
 def install_wheels() -> list[str]:
-    """This package and everything it needs, for aarch64, into the root; returns `name==version`, sorted."""
+    """This package and everything it needs, for aarch64, into the root; returns the latter as `name==version`."""
     wheels = OUT / "wheel"
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     run([*pip, "wheel", "--no-deps", "--wheel-dir", wheels, REPOSITORY], "building the wheel")
@@ -57,7 +57,7 @@ def install_wheels() -> list[str]:
     for name in ("ground", "export"):  # of the wheel; they stay on the ground
         shutil.rmtree(ROOT / SITE / name)
     pinned = [line.strip() for line in (HERE / "wheels.txt").read_text().splitlines()]
-    return [*sorted(line for line in pinned if line and not line.startswith("#")), own.name.split("-py3")[0]]
+    return sorted(line for line in pinned if line and not line.startswith("#"))
 
 
 def compile_modules() -> None:
