@@ -28,7 +28,7 @@ from onboard.change.event import EventHead, EventTest, ResidualMap
 from onboard.change.exact import exact_weights, sum_of_squares
 from onboard.change.record import COARSE, FINE, Records
 from onboard.change.rule import ScoreRule
-from onboard.change.signed import Medians, Signed, damping
+from onboard.change.signed import Falls, Medians, Signed, damping
 from onboard.change.subcells import (
     INPUT_STEP,
     INPUT_ZERO,
@@ -168,20 +168,28 @@ class Comparison:
             residual -= (share * mean * valid[:, None]).astype(np.float32)
         return top_root_mean(sum_of_squares(residual), self._rule.top_fine)
 
-    def loss(self, now: Records, past: Records) -> F32:
-        """Loss of vegetation in log units, mean of the greatest sub-cells: float32 (N,); zeros without NIR and SWIR."""
+    def loss(self, now: Records, past: Records, falls: Falls | None = None) -> F32:
+        """Loss of vegetation in log units, mean of the greatest sub-cells: float32 (N,); zeros without NIR and SWIR.
+
+        Args:
+            falls: as `Signed.falls` gives them, where they are known already.
+        """
         if self._signed is None:
             return np.zeros(len(now), dtype=np.float32)
-        squares = self._signed.loss(self._signed.falls(now, past), self._model.signed)
+        squares = self._signed.loss(falls or self._signed.falls(now, past), self._model.signed)
         whitened = np.matmul(self._whiten, coarse_spectra(past)) + self._whiten_offset
         squares *= damping(sum_of_squares(whitened), self._rule)
         return top_root_mean(squares * coarse_valid(now, past), self._rule.top_coarse)
 
-    def water(self, now: Records, past: Records) -> F32:
-        """Gain of water in log units, mean of the greatest sub-cells: float32 (N,); zeros without green, NIR, SWIR."""
+    def water(self, now: Records, past: Records, falls: Falls | None = None) -> F32:
+        """Gain of water in log units, mean of the greatest sub-cells: float32 (N,); zeros without green, NIR, SWIR.
+
+        Args:
+            falls: as `Signed.falls` gives them, where they are known already.
+        """
         if self._signed is None or not self._signed.sees_water:
             return np.zeros(len(now), dtype=np.float32)
-        squares = self._signed.water(self._signed.falls(now, past), self._model.signed)
+        squares = self._signed.water(falls or self._signed.falls(now, past), self._model.signed)
         return top_root_mean(squares * coarse_valid(now, past), self._rule.top_water)
 
     def score(self, now: Records, past: Records, latent_distance: F32) -> F32:
@@ -194,12 +202,12 @@ class Comparison:
         """
         model, rule = self._model, self._rule
         surprise = (self.residual(now, past) - np.float32(model.surprise[0])) / np.float32(model.surprise[1])
-        weight = rule.loss * model.loss_weight
-        if weight > NEGLIGIBLE:
-            surprise += np.float32(weight) * self.loss(now, past)
-        weight = rule.water * model.water_weight
-        if weight > NEGLIGIBLE:
-            surprise += np.float32(weight) * self.water(now, past)
+        loss, water = rule.loss * model.loss_weight, rule.water * model.water_weight
+        falls = self._signed.falls(now, past) if self._signed and max(loss, water) > NEGLIGIBLE else None
+        if loss > NEGLIGIBLE:
+            surprise += np.float32(loss) * self.loss(now, past, falls)
+        if water > NEGLIGIBLE:
+            surprise += np.float32(water) * self.water(now, past, falls)
         if rule.latent:
             standard = (latent_distance - np.float32(model.latent[0])) / np.float32(model.latent[1])
             surprise += np.float32(rule.latent) * standard

@@ -47,9 +47,8 @@ def top_mean(values: F32, count: int) -> F32:
 
 
 def _greatest(values: F32, count: int) -> F32:
-    """The `count` greatest of each row in their order of size, for that of `np.partition` is the processor's."""
-    first = values.shape[1] - count
-    return np.sort(np.partition(values, first, axis=1)[:, first:], axis=1)
+    """The `count` greatest of each row in order; cheaper than a partition, whose order is the processor's own."""
+    return np.sort(values, axis=1)[:, values.shape[1] - count :]
 
 
 def common(now: Records, past: Records) -> NDArray[np.float32] | None:

@@ -15,6 +15,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import: 1.29+ 
 
 import onnxruntime
 
+CPU = "CPUExecutionProvider"
+
 
 class OnnxEncoder:
     """An encoder in ONNX Runtime.
@@ -33,7 +35,7 @@ class OnnxEncoder:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a spinning thread is heat, not work
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                str(artefact.path), options, providers=["CPUExecutionProvider"]
+                str(artefact.path), options, providers=_providers()
             )
         except Exception as error:  # the runtime raises types of its own that it does not export
             raise BundleError(f"{artefact.path}: ONNX Runtime cannot load it ({_first_line(error)})") from error
@@ -62,6 +64,16 @@ class OnnxEncoder:
             if latent.dtype != np.uint8:
                 latent = np.clip(np.rint(latent / np.float32(target.scale)) + target.zero_point, 0, 255)
             out[start:stop] = latent
+
+
+def _providers() -> list[str]:
+    """Those of $ONBOARD_ORT_PROVIDERS that this ONNX Runtime has, then the CPU.
+
+    Nothing but the CPU unless asked for: what a GPU rounds is its own, and its latents do not compare with a CPU's.
+    """
+    here = onnxruntime.get_available_providers()
+    asked = [name.strip() for name in os.environ.get("ONBOARD_ORT_PROVIDERS", "").split(",")]
+    return [*(name for name in asked if name in here and name != CPU), CPU]
 
 
 def _first_line(error: Exception) -> str:
