@@ -34,9 +34,7 @@ class OnnxEncoder:
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a spinning thread is heat, not work
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                str(artefact.path), options, providers=_providers()
-            )
+            self._session: Any = onnxruntime.InferenceSession(str(artefact.path), options, providers=_providers())
         except Exception as error:  # the runtime raises types of its own that it does not export
             raise BundleError(f"{artefact.path}: ONNX Runtime cannot load it ({_first_line(error)})") from error
         inputs = [item.name for item in self._session.get_inputs()]
