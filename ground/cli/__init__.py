@@ -15,6 +15,7 @@ from typer.main import get_command
 COMMANDS = {
     "train": ("ground.cli.train", "Train the networks that fly."),
     "receive": ("ground.cli.receive", "Receive products, archive and acknowledge them."),
+    "mosaic": ("ground.cli.mosaic", "The current picture of each granule, with the age of each cell."),
     "evaluate": ("ground.cli.evaluate", "Measure detection on labelled imagery."),
 }
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +37,16 @@ log = logging.getLogger("ground.archive")
 class Archive:
     """A folder of products, locked against other processes. Use as a context manager.
 
+    Args:
+        folder: made where it is missing.
+        clock: tells when a product was archived, UTC; the item's `created`.
+
     Raises:
         StoreError: the folder cannot be written, or another process holds it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.folder, self._clock = folder, clock
         try:
             make_folder(folder / PRODUCTS)
             make_folder(folder / QUARANTINE)
@@ -108,6 +114,7 @@ class Archive:
             product = decode(data)
             cog = to_cog(product)
             name, item = stac.collection_id(product), stac.item(product, sha256, len(data), cog)
+            item["properties"]["created"] = self._clock().isoformat()
             text = json.dumps(item, indent=1, allow_nan=False)
         except (ProductError, RasterioError, ArithmeticError, ValueError, TypeError, AttributeError) as error:
             return self._quarantine(sha256, data, error)
