@@ -16,6 +16,7 @@ COMMANDS = {
     "train": ("ground.cli.train", "Train the networks that fly."),
     "receive": ("ground.cli.receive", "Receive products, archive and acknowledge them."),
     "mosaic": ("ground.cli.mosaic", "The current picture of each granule, with the age of each cell."),
+    "report": ("ground.cli.report", "Write the report and the index of detections of an archive."),
     "evaluate": ("ground.cli.evaluate", "Measure detection on labelled imagery."),
 }
 

@@ -37,6 +37,8 @@ def receive(
     from ground.receive.receiver import Receiver
     from ground.receive.udp import listen as bind
     from ground.receive.udp import serve
+    from ground.station.report import Live
+    from ground.station.watch import Watch
     from onboard.cli.console import Stopper
     from onboard.downlink.link.seal import load_key
 
@@ -52,7 +54,8 @@ def receive(
             receiver = Receiver(inbox, products, secret)
             host, port = one.getsockname()[:2]
             typer.echo(f"listening on {host}:{port}", err=True)
-            serve(one, receiver, stopper.asked, idle, products.index)
+            with Watch(archive, Live(f"{host}:{port}")):
+                serve(one, receiver, stopper.asked, idle, products.index)
     except OnboardError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
@@ -50,6 +51,15 @@ def landed(tmp_path_factory):
 def test_every_document_of_the_catalogue_is_valid_stac(landed):
     _, folder = landed
     assert validate(folder / "archive/catalog.json") == len(list((folder / "archive").glob("products/*/*.obp")))
+
+
+def test_the_index_of_detections_and_the_report_are_there(landed):
+    _, folder = landed
+    archive = folder / "archive"
+    found = geopandas.read_parquet(archive / "detections.parquet")
+    assert set(found["product"]) == {path.stem for path in archive.glob("products/*/*.obp")}
+    assert (found["row"].iloc[0], found["col"].iloc[0]) == (2, 5)  # what was put in is the best
+    assert f"{len(found)} products of" in (archive / "report.html").read_text()
 
 
 def test_the_mosaic_is_the_source_inside_the_chips_and_the_base_outside(landed):
