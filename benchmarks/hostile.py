@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from time import monotonic
 
 from benchmarks.channel import corrupted
+from onboard.downlink.link.orders import DEGREE, PassWindow, Plan, Query
 from onboard.downlink.link.packet import PacketError
-from onboard.downlink.link.seal import MAC_BYTES, seal
+from onboard.downlink.link.seal import MAC_BYTES, seal, seal_order
 from onboard.downlink.link.wire import Report, unpack_down, unpack_report
 from onboard.downlink.product import ProductError, decode
 
@@ -25,7 +26,7 @@ def uplink(genuine: Sequence[bytes], target: bytes, rng: random.Random) -> bytes
     packet, other = rng.choice(genuine), rng.choice(genuine)
     kind = rng.randrange(6)
     if kind == 0:
-        return seal(rng.randbytes(32), Report(rng.randrange(1 << 62), 0, (target,), ()))  # another key
+        return _forged(rng.randbytes(32), target, rng)  # another key
     if kind == 1:
         return packet  # replayed
     if kind == 2:
@@ -37,6 +38,19 @@ def uplink(genuine: Sequence[bytes], target: bytes, rng: random.Random) -> bytes
     middle = list(packet[HEADER:-MAC_BYTES])
     rng.shuffle(middle)  # its bytes in another order
     return packet[:HEADER] + bytes(middle) + packet[-MAC_BYTES:]
+
+
+def _forged(key: bytes, target: bytes, rng: random.Random) -> bytes:
+    """An acknowledgement, a contact plan or a query under a key that is not the spacecraft's."""
+    kind, counter = rng.randrange(3), rng.randrange(1 << 62)
+    if kind == 0:
+        return seal(key, Report(counter, 0, (target,), ()))
+    issued = rng.randrange(1 << 32)
+    if kind == 1:
+        window = PassWindow(rng.randrange(1 << 31), rng.randrange(1, 1000), rng.randrange(1, 1 << 32), 1_000_000)
+        return seal_order(key, Plan(issued, (window,)), counter)
+    ring = tuple((rng.randrange(-DEGREE, DEGREE), rng.randrange(-DEGREE, DEGREE)) for _ in range(rng.randrange(3, 9)))
+    return seal_order(key, Query(issued, (1 << 32) - 1, 255, True, (), ring), counter)
 
 
 def fuzz(

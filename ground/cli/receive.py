@@ -34,6 +34,7 @@ def receive(
     """Receive products, archive each one once, and acknowledge those that are on the disk."""
     from ground.receive.archive import Archive
     from ground.receive.inbox import Inbox
+    from ground.receive.outbox import Outbox
     from ground.receive.receiver import Receiver
     from ground.receive.udp import listen as bind
     from ground.receive.udp import serve
@@ -48,10 +49,11 @@ def receive(
         with (
             Archive(archive) as products,
             Inbox(archive / "inbox.sqlite", int(time.time()) * COUNTER_STEPS_PER_S) as inbox,
+            Outbox(archive) as outbox,
             bind(listen) as one,
             stopper,
         ):
-            receiver = Receiver(inbox, products, secret)
+            receiver = Receiver(inbox, products, secret, outbox, lambda: int(time.time()))
             host, port = one.getsockname()[:2]
             typer.echo(f"listening on {host}:{port}", err=True)
             with Watch(archive, Live(f"{host}:{port}")):

@@ -1,0 +1,127 @@
+"""Cells that an operator asked for: they become products whatever their score, and go first.
+
+A query is a polygon on the Earth; on a grid it is the cells that it touches. Of each of them the product holds the
+bands that the query names, or all that the acquisition has, at the query's priority.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.features import rasterize
+from rasterio.warp import transform as warp_points
+
+from onboard.downlink.link.orders import DEGREE, Query
+from onboard.downlink.product import Product, encode, estimate_bytes
+from onboard.errors import InputError
+from onboard.sense.acquisition import NODATA_DN, Acquisition, Reader
+from onboard.sense.chunks import Chunk
+from onboard.sense.grid import CELL, Grid
+from onboard.store.orders import Touches
+from onboard.store.rows import NewProduct
+
+EDGE_PARTS = 8
+"""An edge is straight in longitude and latitude; on the grid it is drawn in so many parts."""
+
+
+def touched(grid: Grid, query: Query) -> NDArray[np.bool_]:
+    """The cells of a grid that a query touches, bool (rows, cols); none on a grid without a CRS."""
+    shape = (grid.rows, grid.cols)
+    if not grid.crs or 0 in shape:
+        return np.zeros(shape, dtype=np.bool_)
+    corners = np.array([*query.ring, query.ring[0]], dtype=np.float64) / DEGREE  # (n + 1, 2)
+    share = np.arange(EDGE_PARTS)[:, None] / EDGE_PARTS
+    points = np.concatenate([a + share * (b - a) for a, b in pairwise(corners)])
+    xs, ys = warp_points(CRS.from_epsg(4326), CRS.from_wkt(grid.crs), points[:, 0].tolist(), points[:, 1].tolist())[:2]
+    a, b, c, d, e, f = grid.transform
+    det = a * e - b * d
+    dx, dy = np.array(xs) - c, np.array(ys) - f
+    col, row = (e * dx - b * dy) / det / CELL, (a * dy - d * dx) / det / CELL
+    if not (np.isfinite(col).all() and np.isfinite(row).all()):  # beyond what the projection can show
+        return np.zeros(shape, dtype=np.bool_)
+    if col.max() < 0 or row.max() < 0 or col.min() > grid.cols or row.min() > grid.rows:
+        return np.zeros(shape, dtype=np.bool_)
+    ring = [*zip(col.tolist(), row.tolist(), strict=True), (float(col[0]), float(row[0]))]
+    polygon = {"type": "Polygon", "coordinates": [ring]}
+    return np.asarray(rasterize([polygon], shape, all_touched=True, dtype="uint8"), dtype=np.bool_)
+
+
+def touches_cell() -> Touches:
+    """Whether a query touches a cell, with the cells of a grid found once for each query."""
+
+    @lru_cache(maxsize=64)
+    def cells(grid: Grid, query: Query) -> NDArray[np.bool_]:
+        return touched(grid, query)
+
+    return lambda grid, query, row, col: bool(cells(grid, query)[row, col])
+
+
+class Asked:
+    """The asked-for cells of one acquisition. Use as a context manager; files are opened at the first such cell.
+
+    Args:
+        queries: those that are in force.
+        grid: of the place.
+        model: SHA-256 of the artefact that the product names.
+    """
+
+    def __init__(self, queries: Sequence[Query], acquisition: Acquisition, grid: Grid, model: str) -> None:
+        self._acquisition, self._grid, self._model = acquisition, grid, model
+        self._queries: list[tuple[Query, NDArray[np.bool_], tuple[str, ...]]] = []
+        have = [band.name for band in acquisition.bands]
+        for query in sorted(queries, key=lambda q: -q.priority):
+            cells = touched(grid, query)
+            names = tuple(name for name in have if name in query.bands) if query.bands else tuple(have)
+            if names and cells.any():
+                self._queries.append((query, cells, names))
+        self._stack = ExitStack()
+        self._readers: dict[tuple[str, ...], Reader] = {}
+
+    def __enter__(self) -> Asked:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def offer(self, chunk: Chunk, score: NDArray[np.float32]) -> list[NewProduct]:
+        """The products of a chunk that were asked for; a cell that cannot be read, or holds nothing, is none.
+
+        Args:
+            score: float32 (cells,) of the chunk; nan counts as 0.
+        """
+        found: dict[tuple[int, int], NewProduct] = {}
+        for query, cells, names in self._queries:
+            here = cells[chunk.row : chunk.row + chunk.rows, chunk.col : chunk.col + chunk.cols]
+            for r, c in np.argwhere(here).tolist():
+                if (r, c) in found:  # of several queries the most urgent
+                    continue
+                known = float(np.nan_to_num(score[r * chunk.cols + c]))
+                product = self._product(chunk.row + r, chunk.col + c, names, known)
+                if product is not None:
+                    size = float(estimate_bytes(product.dn, np.zeros(1, np.intp), np.zeros(1, np.intp))[0])
+                    found[r, c] = NewProduct(
+                        product.row, product.col, product.score, product.score, encode(product, "raw"), round(size),
+                        query.priority,
+                    )  # fmt: skip
+        return list(found.values())
+
+    def _product(self, row: int, col: int, names: tuple[str, ...], score: float) -> Product | None:
+        dn = np.empty((len(names), CELL, CELL), dtype=np.uint16)
+        window = Chunk(0, row, col, 1, 1).window
+        try:
+            if names not in self._readers:
+                self._readers[names] = self._stack.enter_context(self._acquisition.open(names))
+            self._readers[names].read(window, dn)
+        except InputError:  # the look at the same pixels has told of it
+            return None
+        if (dn == NODATA_DN).all():
+            return None
+        infos = tuple(self._acquisition.band(name) for name in names)
+        one = self._acquisition
+        return Product(self._grid, row, col, one.product_id, one.sensing_time, infos, dn, self._model, score)
