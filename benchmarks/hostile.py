@@ -1,18 +1,14 @@
-"""What an adversary sends: uplinks that must be refused, and damaged packets and products for the decoders."""
+"""What an adversary sends up: forged, replayed, damaged and shuffled reports and orders, all of which must be refused."""
 
 from __future__ import annotations
 
 import random
-import zlib
 from collections.abc import Sequence
-from time import monotonic
 
 from benchmarks.channel import corrupted
 from onboard.downlink.link.orders import DEGREE, PassWindow, Plan, Query
-from onboard.downlink.link.packet import PacketError
 from onboard.downlink.link.seal import MAC_BYTES, seal, seal_order
-from onboard.downlink.link.wire import Report, unpack_down, unpack_report
-from onboard.downlink.product import ProductError, decode
+from onboard.downlink.link.wire import Report
 
 HEADER = 6
 
@@ -51,32 +47,3 @@ def _forged(key: bytes, target: bytes, rng: random.Random) -> bytes:
         return seal_order(key, Plan(issued, (window,)), counter)
     ring = tuple((rng.randrange(-DEGREE, DEGREE), rng.randrange(-DEGREE, DEGREE)) for _ in range(rng.randrange(3, 9)))
     return seal_order(key, Query(issued, (1 << 32) - 1, 255, True, (), ring), counter)
-
-
-def fuzz(
-    packets: Sequence[bytes], bodies: Sequence[bytes], products: Sequence[bytes], seconds: float, seed: int
-) -> int:
-    """Damage packets, reports and products, mend their checksums, decode them; only typed refusals are let pass.
-
-    Returns:
-        how many were tried.
-    """
-    rng, tried, end = random.Random(seed), 0, monotonic() + seconds
-    while monotonic() < end:
-        tried += 1
-        kind = tried % 3
-        try:
-            if kind == 0:
-                unpack_down(_mended(corrupted(rng.choice(packets), rng)))
-            elif kind == 1:
-                unpack_report(corrupted(rng.choice(bodies), rng))
-            else:
-                decode(_mended(corrupted(rng.choice(products), rng)))
-        except (PacketError, ProductError):
-            continue
-    return tried
-
-
-def _mended(data: bytes) -> bytes:
-    """With a CRC-32 that fits, so that what lies behind the checksum is reached."""
-    return data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "big")
