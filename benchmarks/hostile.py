@@ -1,4 +1,4 @@
-"""What an adversary sends up: forged, replayed, damaged and shuffled reports and orders, all of which must be refused."""
+"""What an adversary sends up: forged, replayed, damaged and shuffled reports and orders; all must be refused."""
 
 from __future__ import annotations
 
