@@ -18,6 +18,7 @@ from onboard.errors import (
     EXIT_OK,
     EXIT_PARTIAL,
     StoreError,
+    UsageError,
 )
 
 log = logging.getLogger("onboard.downlink")
@@ -67,10 +68,23 @@ def parser() -> argparse.ArgumentParser:
         "--seconds", type=positive, metavar="S",
         help=f"the pass is over after (default: with the window; {DEFAULT_SECONDS} with --pass-bytes)",
     )  # fmt: skip
+    p.add_argument(
+        "--cfdp", type=entities, metavar="FROM:TO",
+        help="send files by CFDP class 1 instead, from entity FROM to entity TO, a PDU a datagram; no confirmation",
+    )  # fmt: skip
     p.add_argument("--json", action="store_true", help="print what happened on stdout")
     p.add_argument("--verbose", action="store_true", help="log more")
     p.add_argument("--version", action="version", version=f"onboard-downlink {__version__}")
     return p
+
+
+def entities(text: str) -> tuple[int, int]:
+    """`FROM:TO`, CFDP entity ids of 16 bits, for argparse."""
+    source, colon, destination = text.partition(":")
+    ids = int(source), int(destination)
+    if not colon or not all(0 <= one < 1 << 16 for one in ids):
+        raise argparse.ArgumentTypeError("FROM:TO wanted, 0 to 65535 each")
+    return ids
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     """Everything between the command line and the exit code."""
     from onboard.downlink.link.address import resolve
+    from onboard.downlink.link.cfdp import CfdpSession
     from onboard.downlink.link.seal import load_key
     from onboard.downlink.link.session import Session
     from onboard.downlink.link.udp import UdpLink
@@ -88,6 +103,8 @@ def run(args: argparse.Namespace) -> int:
     from onboard.downlink.settle import settle
     from onboard.store import STATE_FILE, Store
 
+    if args.cfdp and args.key:
+        raise UsageError("--cfdp and --key: class 1 has no way back, nothing can be confirmed")
     key, stopper = load_key(args.key) if args.key else None, Stopper()
     resolve(args.to, "--to")
     if not (args.store / STATE_FILE).exists():
@@ -107,19 +124,21 @@ def run(args: argparse.Namespace) -> int:
             one_more = max((item.size for item in store.queue.items()), default=0)
             damaged = settle(store.queue, pass_bytes + one_more)
             start = monotonic()
-            session = Session(store, pass_bytes, key, start, utc=time())
-            if not session.due and key is None:
-                log.info("nothing waits in the queue of %s", args.store)
-                return EXIT_NO_INPUT
+            session = (
+                CfdpSession(store, pass_bytes, args.cfdp)
+                if args.cfdp
+                else Session(store, pass_bytes, key, start, utc=time())
+            )
             try:
                 link.run(session, seconds, stopper.asked)  # with a key also where nothing waits: orders may come up
             finally:
                 session.close()
             session.faults["damaged-product"] += damaged
-    done = session.delivered if key else session.sent
+    delivered, orders = (session.delivered, session.orders) if isinstance(session, Session) else (0, 0)
+    done = delivered if key else session.sent
     told = {
-        "due": session.due, "sent": session.sent, "delivered": session.delivered, "bytes": session.spent_bytes,
-        "orders": session.orders, "seconds": round(monotonic() - start, 3), "faults": dict(+session.faults),
+        "due": session.due, "sent": session.sent, "delivered": delivered, "bytes": session.spent_bytes,
+        "orders": orders, "seconds": round(monotonic() - start, 3), "faults": dict(+session.faults),
     }  # fmt: skip
     log.info(
         "%d of %d products %s in %d bytes", done, session.due, "confirmed" if key else "sent", session.spent_bytes,
