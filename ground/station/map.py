@@ -17,18 +17,20 @@ from onboard.report.png import data_uri, encode
 
 MOST_OUTLINES = 4000
 """Chips with an outline; of more, those with the highest scores."""
-AGES = ((1, "< 1 d", "#e8fff6"), (3, "< 3 d", "#8fe6c8"), (10, "< 10 d", "#3fbf9b"), (30, "< 30 d", "#238573"),
-        (float("inf"), "older", "#1d5560"))  # fmt: skip
-DAY_S = 86_400.0
+NEWEST, OLDEST = (132, 232, 192), (22, 62, 76)
+"""Colours of the newest and the oldest look that is shown."""
+
+Span = tuple[datetime, datetime]
 
 
-def granule_map(chips: Sequence[Chip], pictures: dict[str, Picture], colour: dict[str, str], now: datetime) -> Html:
+def granule_map(chips: Sequence[Chip], pictures: dict[str, Picture], colour: dict[str, str], span: Span) -> Html:
     """The figure.
 
     Args:
         chips: of one granule, by sensing time, at least one.
         pictures: what was drawn before, by granule; brought up to date.
         colour: of each chip's score.
+        span: sensing times that get the colours `OLDEST` and `NEWEST`.
     """
     name, extent = chips[0].granule, extent_of(chips)
     if name not in pictures or pictures[name].extent != extent:
@@ -39,7 +41,7 @@ def granule_map(chips: Sequence[Chip], pictures: dict[str, Picture], colour: dic
     for chip in chips:
         newest[chip.row, chip.col, chip.rows, chip.cols] = chip
     shown = sorted(newest.values(), key=lambda c: -c.score)[:MOST_OUTLINES]
-    outlines = [_outline(chip, top, left, colour[chip.sha256], now) for chip in reversed(shown)]
+    outlines = [_outline(chip, top, left, colour[chip.sha256], span) for chip in reversed(shown)]
     box = tag(
         "div",
         tag("img", src=data_uri(encode(pictures[name].image())), alt=f"Chips of {name} in true colour"),
@@ -60,7 +62,7 @@ def granule_map(chips: Sequence[Chip], pictures: dict[str, Picture], colour: dic
     return tag("figure", caption, tag("div", box, class_="frame"), hint, class_="score-map")
 
 
-def legend(scale: Scale) -> Html:
+def legend(scale: Scale, span: Span) -> Html:
     """What the colours of scores and ages mean; the page shows the one that fits the layer."""
     first = round(0.25 * (LEVELS - 1))
     image = data_uri(encode(np.arange(first, LEVELS, dtype=np.uint8)[None, :], palette()))
@@ -68,22 +70,27 @@ def legend(scale: Scale) -> Html:
     at = [(100 * (v - scale.low) / width, v) for v in ticks(scale.low, scale.high, 4)]
     marks = [tag("span", f"{v:g}", style=f"left: {share:.2f}%") for share, v in at if 0 <= share <= 100]
     ramp = tag("span", tag("img", src=image, alt="colour ramp"), tag("span", marks, class_="marks"), class_="ramp")
-    ages = [tag("span", tag("i", class_="swatch", style=f"background:{c}"), text) for _, text, c in AGES]
+    ages = tag("i", class_="ages", style=f"background: linear-gradient(90deg, {_hex(OLDEST)}, {_hex(NEWEST)})")
     return tag(
         "div",
         tag("span", tag("span", "score"), ramp, class_="of-score"),
-        tag("span", tag("span", "age"), ages, class_="of-age key"),
+        tag("span", f"sensed {words.date(span[0])}", ages, words.date(span[1]), class_="of-age"),
         class_="legend",
     )
 
 
-def age_colour(days: float) -> str:
-    """Of the class an age falls into."""
-    return next(colour for most, _, colour in AGES if days < most)
+def age_colour(time: datetime, span: Span) -> str:
+    """Between `OLDEST` and `NEWEST`, linear in time."""
+    whole = (span[1] - span[0]).total_seconds()
+    share = min(1.0, max(0.0, (time - span[0]).total_seconds() / whole)) if whole > 0 else 1.0
+    return _hex(tuple(round(a + share * (b - a)) for a, b in zip(OLDEST, NEWEST, strict=True)))
 
 
-def _outline(chip: Chip, top: int, left: int, colour: str, now: datetime) -> Html:
-    days = (now - chip.sensing_time).total_seconds() / DAY_S
+def _hex(colour: Sequence[int]) -> str:
+    return "#" + "".join(f"{value:02x}" for value in colour)
+
+
+def _outline(chip: Chip, top: int, left: int, colour: str, span: Span) -> Html:
     said = " \u00b7 ".join(
         (
             f"cell {chip.row}, {chip.col}",
@@ -95,7 +102,7 @@ def _outline(chip: Chip, top: int, left: int, colour: str, now: datetime) -> Htm
     )
     mark = tag(
         "rect", x=chip.col - left, y=chip.row - top, width=chip.cols, height=chip.rows, data_said=said,
-        style=f"--s:{colour};--a:{age_colour(days)}",
+        style=f"--s:{colour};--a:{age_colour(chip.sensing_time, span)}",
     )  # fmt: skip
     return tag("a", mark, href=f"stac/{chip.collection}/{chip.cog.name}", tabindex=-1)
 

@@ -61,9 +61,9 @@ def render(chips: Sequence[Chip], pictures: dict[str, Picture], now: datetime, l
         tag(
             "main",
             figures(_figures(chips, met)),
-            _maps(chips, pictures, scale, colour, now),
+            _maps(chips, pictures, scale, colour),
             _came(met, colour),
-            _newest(chips, colour, now),
+            _newest(chips, colour),
             _acquisitions(chips),
         ),
         tag(
@@ -159,9 +159,7 @@ def _delay(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:,.0f} d"
 
 
-def _maps(
-    chips: Sequence[Chip], pictures: dict[str, Picture], scale: Scale, colour: dict[str, str], now: datetime
-) -> Html | None:
+def _maps(chips: Sequence[Chip], pictures: dict[str, Picture], scale: Scale, colour: dict[str, str]) -> Html | None:
     if not chips:
         return None
     granules: dict[str, list[Chip]] = {}
@@ -170,7 +168,8 @@ def _maps(
     order = sorted(granules, key=lambda name: max(c.received for c in granules[name]), reverse=True)
     for name in set(pictures) - set(order[:MOST_MAPS]):
         del pictures[name]
-    maps = [granule_map(granules[name], pictures, colour, now) for name in order[:MOST_MAPS]]
+    span = (chips[0].sensing_time, chips[-1].sensing_time)
+    maps = [granule_map(granules[name], pictures, colour, span) for name in order[:MOST_MAPS]]
     left = len(order) - len(maps)
     note = "The newest chip of each cell, in true colour. Point at one to read it; select it for its file."
     note += f" The {left} other places are in catalog.json." if left else ""
@@ -179,7 +178,7 @@ def _maps(
         for layer, text in (("picture", "Picture"), ("score", "Score"), ("age", "Age"))
     ]
     group = tag("div", buttons, class_="layers", role="group", aria_label="What the map shows")
-    bar = tag("div", group, legend(scale), class_="map-bar")
+    bar = tag("div", group, legend(scale, span), class_="map-bar")
     return _section("Map", bar, tag("div", maps, class_="places one" if len(maps) == 1 else "places"), note=note)
 
 
@@ -202,7 +201,7 @@ def _came(met: Sequence[Contact], colour: dict[str, str]) -> Html | None:
     return _section("What came when", timeline(met), table(head, rows, text_columns=2), note=note)
 
 
-def _newest(chips: Sequence[Chip], colour: dict[str, str], now: datetime) -> Html | None:
+def _newest(chips: Sequence[Chip], colour: dict[str, str]) -> Html | None:
     if not chips:
         return None
     newest = sorted(chips, key=lambda c: (c.received, c.score), reverse=True)[:MOST_CARDS]
