@@ -8,8 +8,6 @@ pass. It runs in a process of its own: an input that kills it is found again in 
 from __future__ import annotations
 
 import argparse
-import hmac
-import json
 import logging
 import multiprocessing
 import os
@@ -18,7 +16,7 @@ import resource
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -26,26 +24,23 @@ from time import monotonic, perf_counter
 from types import FrameType
 from typing import Any
 
-from spacepackets.ccsds.spacepacket import SequenceFlags
-
 from benchmarks.channel import MemoryArchive
+from benchmarks.mutations import KEY, mend_packet, mend_product, mutated, sealed, with_crc
 from benchmarks.queued import coded, products
 from ground.receive import archive as archive_module
 from ground.receive.archive import Archive
 from ground.receive.inbox import Inbox
 from ground.receive.receiver import Receiver
 from onboard.downlink.link.orders import PassWindow, Plan, Query, order_body
-from onboard.downlink.link.packet import PacketError, frame
-from onboard.downlink.link.seal import _PURPOSE, Window, seal_receipt, unseal
-from onboard.downlink.link.wire import MAC_BYTES, Report, Transfer, pack_prompt, pack_segment, report_body, unpack_down
+from onboard.downlink.link.packet import PacketError
+from onboard.downlink.link.seal import Window, seal_receipt, unseal
+from onboard.downlink.link.wire import Report, Transfer, pack_prompt, pack_segment, report_body, unpack_down
 from onboard.downlink.product import ProductError, decode, encode
 
-KEY = bytes(range(32))
 CORPUS = 2_000
 """Inputs kept of each target."""
 HELD = 64
 """Segments that the receiver under test may hold."""
-EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF)
 TYPED = (PacketError, ProductError)
 
 
@@ -138,34 +133,6 @@ def campaign(seconds: float, seed: int, current: Path, folder: Path) -> dict[str
     return {"metrics": metrics, "runs": {**runs, "unexpected": found.unexpected[:10]}}
 
 
-def mutated(data: bytes, corpus: Sequence[bytes], rng: random.Random) -> bytes:
-    """An input with some bytes flipped, set to edges, cut out, doubled, or taken from another one."""
-    out = bytearray(data)
-    for _ in range(1 << rng.randrange(4)):
-        if not out:
-            return rng.randbytes(rng.randrange(64))
-        kind, at = rng.randrange(8), rng.randrange(len(out))
-        if kind == 0:
-            out[at] ^= 1 << rng.randrange(8)
-        elif kind == 1:
-            out[at] = rng.choice(EDGES)
-        elif kind == 2:
-            out[at : at + 4] = rng.choice((b"\xff" * 4, bytes(4), b"\x7f\xff\xff\xff", rng.randbytes(4)))
-        elif kind == 3:
-            del out[at : at + rng.randrange(1, 32)]
-        elif kind == 4:
-            out[at:at] = out[at : at + rng.randrange(1, 32)]
-        elif kind == 5:
-            del out[at:]
-        elif kind == 6:
-            other = rng.choice(corpus)
-            start = rng.randrange(len(other)) if other else 0
-            out[at : at + 16] = other[start : start + rng.randrange(1, 64)]
-        else:
-            out[at:at] = rng.randbytes(rng.randrange(1, 8))
-    return bytes(out)
-
-
 def _child(pipe: Connection, seconds: float, seed: int, current: Path, folder: Path) -> None:
     pipe.send(campaign(seconds, seed, current, folder))
 
@@ -226,7 +193,7 @@ def _targets(inbox: Inbox, archive: Archive) -> dict[str, Target]:
     nested = zlib.compress(b"[" * 60_000)  # deeper than a parser may go
     deep = b"OBDP\x02" + len(nested).to_bytes(4, "big") + nested + bytes(8)
     several = [
-        _with_crc(deep),
+        with_crc(deep),
         *coded(2),
         *coded(1, bands=("B04",)),
         encode(products(1, crs="")[0]),
@@ -248,79 +215,12 @@ def _targets(inbox: Inbox, archive: Archive) -> dict[str, Target]:
     archive_module.write_durably = lambda path, data: None  # what is written is not looked at, and a disk is slow
     archive_module.MAX_QUARANTINE_BYTES = 1 << 62
     return {
-        "packets": Target(lambda data: _ignore(unpack_down(data)), down, _mend_packet),
-        "uplinks": Target(lambda data: _ignore(unseal(KEY, _sealed(data), Window())), up, lambda data, _: data),
-        "receiver": Target(receive, list(down), _mend_packet),
-        "products": Target(lambda data: _ignore(decode(data)), list(several), _mend_product),
-        "archive": Target(put, list(several), _mend_product),
+        "packets": Target(lambda data: _ignore(unpack_down(data)), down, mend_packet),
+        "uplinks": Target(lambda data: _ignore(unseal(KEY, sealed(data), Window())), up, lambda data, _: data),
+        "receiver": Target(receive, list(down), mend_packet),
+        "products": Target(lambda data: _ignore(decode(data)), list(several), mend_product),
+        "archive": Target(put, list(several), mend_product),
     }
-
-
-def _mend_packet(data: bytes, rng: random.Random) -> bytes:
-    """Length and CRC-32 that fit, mostly."""
-    if len(data) < 12 or rng.random() < 0.1:
-        return data
-    header = data[:4] + (len(data) - 7).to_bytes(2, "big", signed=False) if len(data) < 65_000 else data[:6]
-    return _with_crc(header + data[6:])
-
-
-def _mend_product(data: bytes, rng: random.Random) -> bytes:
-    """A CRC-32 that fits; now and then the header's own text is mutated and packed again."""
-    if rng.random() < 0.1 or len(data) < 16:
-        return data
-    length = int.from_bytes(data[5:9], "big")
-    if rng.random() < 0.6:
-        try:
-            text = zlib.decompressobj().decompress(data[9 : 9 + length], 1 << 16)
-        except zlib.error:
-            return _with_crc(data)
-        packed = zlib.compress(_header(text, rng), 1)
-        data = data[:5] + len(packed).to_bytes(4, "big") + packed + data[9 + length :]
-    return _with_crc(data)
-
-
-def _header(text: bytes, rng: random.Random) -> bytes:
-    """A header in which one value is another, or whose text is damaged."""
-    values: tuple[object, ...] = (
-        0,
-        -1,
-        1,
-        31,
-        4097,
-        1 << 31,
-        1 << 70,
-        1e308,
-        -0.5,
-        "",
-        "x",
-        "EPSG:0",
-        None,
-        [],
-        {},
-        True,
-        [[]],
-    )
-    try:
-        header = json.loads(text)
-        place: Any = header
-        while True:
-            key = rng.choice(list(place) if isinstance(place, dict) else range(len(place)))
-            if isinstance(place[key], dict | list) and place[key] and rng.random() < 0.7:
-                place = place[key]
-                continue
-            place[key] = rng.choice(values)
-            return json.dumps(header).encode()
-    except (ValueError, IndexError, TypeError, RecursionError):
-        return mutated(text, [text], rng)
-
-
-def _sealed(body: bytes) -> bytes:
-    covered = frame(False, 1, SequenceFlags.UNSEGMENTED, body[:1300] or b"\0", MAC_BYTES)
-    return covered + hmac.digest(KEY, _PURPOSE + covered, "sha256")
-
-
-def _with_crc(data: bytes) -> bytes:
-    return data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "big")
 
 
 def _ignore(result: object) -> None:

@@ -63,4 +63,4 @@ def receive(
         raise typer.Exit(error.exit_code) from error
     counts = {name: receiver.counts[name] for name in sorted(receiver.counts)}
     told = {"products": 0, **counts, "forgotten": inbox.forgotten}
-    typer.echo(json.dumps(told) if as_json else f"{told['products']} new products; open {archive / 'catalog.json'}")
+    typer.echo(json.dumps(told) if as_json else f"{told['products']} new products; open {archive / 'report.html'}")

@@ -30,26 +30,22 @@ def contacts(found: Sequence[Pass], rates: Mapping[str, int], efficiency: float)
     """
     taken: list[tuple[int, int, str]] = []
     for one in sorted(found, key=lambda p: (-p.seconds * rates[p.station], p.rise, p.station)):
-        parts = [(math.ceil(one.rise.timestamp()), math.floor(one.set.timestamp()))]
+        free = [(math.ceil(one.rise.timestamp()), math.floor(one.set.timestamp()))]
         for start, end, _ in taken:
-            parts = (
-                [
-                    piece
-                    for first, last in parts
-                    for piece in ((first, min(last, start)), (max(first, end), last))
-                    if piece[1] > piece[0]
-                ]
-                if any(first < end and start < last for first, last in parts)
-                else parts
-            )
-        shortest = min(SHORTEST_S, int(one.seconds))
-        taken += [(first, last, one.station) for first, last in parts if last - first >= max(1, shortest)]
-    return [
-        Contact(
-            name, PassWindow(start, end - start, max(1, int((end - start) * rates[name] / 8 * efficiency)), rates[name])
-        )
-        for start, end, name in sorted(taken)
-    ]
+            free = [part for whole in free for part in _without(whole, start, end)]
+        shortest = min(SHORTEST_S, max(1, int(one.seconds)))
+        taken += [(start, end, one.station) for start, end in free if end - start >= shortest]
+    return [Contact(name, _window(start, end, rates[name], efficiency)) for start, end, name in sorted(taken)]
+
+
+def _without(whole: tuple[int, int], start: int, end: int) -> list[tuple[int, int]]:
+    """What an interval has outside another one."""
+    first, last = whole
+    return [(a, b) for a, b in ((first, min(last, start)), (max(first, end), last)) if b > a]
+
+
+def _window(start: int, end: int, rate: int, efficiency: float) -> PassWindow:
+    return PassWindow(start, end - start, max(1, int((end - start) * rate / 8 * efficiency)), rate)
 
 
 def plan_of(found: Sequence[Contact], issued: int) -> Plan:

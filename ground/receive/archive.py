@@ -18,12 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rasterio.errors import RasterioError
-
 from ground.receive import stac
 from ground.receive.cog import to_cog
 from ground.receive.durable import UNFINISHED, make_folder, sync_folder, write_durably
-from onboard.downlink.product import ProductError, decode
+from onboard.downlink.product import decode
 from onboard.errors import StoreError
 
 PRODUCTS, STAC, QUARANTINE = "products", "stac", "quarantine"
@@ -116,7 +114,7 @@ class Archive:
             name, item = stac.collection_id(product), stac.item(product, sha256, len(data), cog)
             item["properties"]["created"] = self._clock().isoformat()
             text = json.dumps(item, indent=1, allow_nan=False)
-        except (ProductError, RasterioError, ArithmeticError, ValueError, TypeError, AttributeError) as error:
+        except Exception as error:  # anyone may have made it, and GDAL has exceptions without a public name
             return self._quarantine(sha256, data, error)
         folder = self.folder / STAC / name
         write_durably(folder / f"{sha256}.tif", cog)

@@ -28,28 +28,60 @@ from onboard.store.rows import NewProduct
 
 EDGE_PARTS = 8
 """An edge is straight in longitude and latitude; on the grid it is drawn in so many parts."""
+NEAR_DEGREES, NEAR_SHARE = 0.05, 0.5
+"""How far around a grid a polygon still matters: more than its edges bulge, and more than a cell."""
 
 
 def touched(grid: Grid, query: Query) -> NDArray[np.bool_]:
-    """The cells of a grid that a query touches, bool (rows, cols); none on a grid without a CRS."""
+    """The cells of a grid that a query touches, bool (rows, cols); none on a grid without a CRS.
+
+    The polygon spans less than 180 degrees. Only what of it is near the grid is projected: for the rest of the Earth
+    the grid's projection may have no place.
+    """
     shape = (grid.rows, grid.cols)
     if not grid.crs or 0 in shape:
         return np.zeros(shape, dtype=np.bool_)
-    corners = np.array([*query.ring, query.ring[0]], dtype=np.float64) / DEGREE  # (n + 1, 2)
+    corners = np.array(grid.cell_ring(0, 0, *shape)[:4])
+    here = corners[0, 0]
+    corners[:, 0] = _beside(corners[:, 0], here)
+    ring = np.array(query.ring, dtype=np.float64) / DEGREE
+    ring[:, 0] = _beside(ring[:, 0], here)
+    margin = NEAR_DEGREES + NEAR_SHARE * (corners.max(axis=0) - corners.min(axis=0))
+    near = ring.tolist()
+    for axis in (0, 1):
+        near = _clip(near, axis, corners[:, axis].min() - margin[axis], 1)
+        near = _clip(near, axis, corners[:, axis].max() + margin[axis], -1)
+    if len(near) < 3:
+        return np.zeros(shape, dtype=np.bool_)
     share = np.arange(EDGE_PARTS)[:, None] / EDGE_PARTS
-    points = np.concatenate([a + share * (b - a) for a, b in pairwise(corners)])
-    xs, ys = warp_points(CRS.from_epsg(4326), CRS.from_wkt(grid.crs), points[:, 0].tolist(), points[:, 1].tolist())[:2]
+    points = np.concatenate([a + share * (b - a) for a, b in pairwise(np.array([*near, near[0]]))])
+    longitudes = _beside(points[:, 0], 0.0).tolist()
+    xs, ys = warp_points(CRS.from_epsg(4326), CRS.from_wkt(grid.crs), longitudes, points[:, 1].tolist())[:2]
     a, b, c, d, e, f = grid.transform
     det = a * e - b * d
     dx, dy = np.array(xs) - c, np.array(ys) - f
     col, row = (e * dx - b * dy) / det / CELL, (a * dy - d * dx) / det / CELL
-    if not (np.isfinite(col).all() and np.isfinite(row).all()):  # beyond what the projection can show
-        return np.zeros(shape, dtype=np.bool_)
-    if col.max() < 0 or row.max() < 0 or col.min() > grid.cols or row.min() > grid.rows:
-        return np.zeros(shape, dtype=np.bool_)
-    ring = [*zip(col.tolist(), row.tolist(), strict=True), (float(col[0]), float(row[0]))]
-    polygon = {"type": "Polygon", "coordinates": [ring]}
+    outline = [*zip(col.tolist(), row.tolist(), strict=True), (float(col[0]), float(row[0]))]
+    polygon = {"type": "Polygon", "coordinates": [outline]}
     return np.asarray(rasterize([polygon], shape, all_touched=True, dtype="uint8"), dtype=np.bool_)
+
+
+def _beside(longitude: NDArray[np.float64], here: float) -> NDArray[np.float64]:
+    """The same longitudes, less than 180 degrees from `here`."""
+    return np.asarray(here + (longitude - here + 180.0) % 360.0 - 180.0)
+
+
+def _clip(ring: list[list[float]], axis: int, limit: float, sign: int) -> list[list[float]]:
+    """What of a ring lies beyond (`sign` 1) or before (-1) a limit along an axis, Sutherland-Hodgman."""
+    out: list[list[float]] = []
+    for a, b in pairwise([*ring, *ring[:1]]):
+        inside = (a[axis] - limit) * sign >= 0
+        if inside:
+            out.append(a)
+        if inside != ((b[axis] - limit) * sign >= 0):
+            share = (limit - a[axis]) / (b[axis] - a[axis])
+            out.append([p + share * (q - p) for p, q in zip(a, b, strict=True)])
+    return out
 
 
 def touches_cell() -> Touches:

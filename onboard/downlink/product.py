@@ -161,7 +161,7 @@ def decode(data: bytes) -> Product:
             model=header["model"],
             score=header["score"],
         )
-    except (KeyError, TypeError, ValueError, IndexError, RasterioError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RasterioError) as error:
         raise _invalid(error) from error
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from rasterio.crs import CRS
 
 from onboard.downlink.asked import Asked, touched
 from onboard.downlink.link.orders import DEGREE, Query
@@ -36,6 +37,33 @@ def test_elsewhere_and_without_coordinates_nothing_is_touched():
         assert touched(GRID, one).shape == (6, 8)
     assert not touched(GRID, away).any()
     assert not touched(Grid("", GRID.transform, GRID.width, GRID.height), away).any()
+
+
+@pytest.mark.parametrize("epsg", [32633, 3035, 3857, 4326, 3031, 5041])
+def test_no_polygon_on_earth_is_too_much_for_a_projection(epsg):
+    rng = np.random.default_rng(epsg)
+    scale = 1e-4 if epsg == 4326 else 10.0
+    at = {32633: (500_000.0, 5_000_000.0), 3035: (4_321_000.0, 3_210_000.0), 5041: (2e6, 2e6)}.get(epsg, (0.0, 0.0))
+    grid = Grid(CRS.from_epsg(epsg).to_wkt(), (scale, 0.0, at[0], 0.0, -scale, at[1]), 256, 192)
+    for _ in range(150):
+        ring = rng.integers((-180 * DEGREE, -90 * DEGREE), (180 * DEGREE + 1, 90 * DEGREE + 1), (4, 2))
+        assert touched(grid, Query(1, 2, 1, True, (), tuple(map(tuple, ring.tolist())))).shape == (6, 8)
+
+
+def test_a_polygon_of_a_continent_holds_the_grid():
+    europe = Query(
+        1, 2, 1, True, (), tuple((x * DEGREE, y * DEGREE) for x, y in ((-20, 30), (60, 30), (60, 70), (-20, 70)))
+    )
+    assert touched(GRID, europe).all()
+
+
+def test_across_the_antimeridian():
+    grid = Grid(CRS.from_epsg(32660).to_wkt(), (10.0, 0.0, 830_000.0, 0.0, -10.0, 500_000.0), 64 * 32, 2 * 32)
+    ring = ((1799000000, 40000000), (-1799000000, 40000000), (-1799000000, 50000000), (1799000000, 50000000))
+    found = touched(grid, Query(1, 2, 1, True, (), ring))
+    lon = np.array(grid.cell_ring(0, 0, 2, 64))[:, 0]
+    assert lon.max() > 179 and lon.min() < -179  # the grid lies on both sides
+    assert found.any() and not found.all() and found[0, found[0].argmax() :].sum() == found[0].sum()
 
 
 def test_the_products_hold_the_bands_that_were_asked_for(tmp_path):
