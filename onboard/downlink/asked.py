@@ -20,7 +20,7 @@ from rasterio.warp import transform as warp_points
 from onboard.downlink.link.orders import DEGREE, Query
 from onboard.downlink.product import Product, encode, estimate_bytes
 from onboard.errors import InputError
-from onboard.sense.acquisition import NODATA_DN, Acquisition, Reader
+from onboard.sense.acquisition import NODATA_DN, U16, Acquisition, Reader
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import CELL, Grid
 from onboard.store.orders import Touches
@@ -129,31 +129,38 @@ class Asked:
         """
         found: dict[tuple[int, int], NewProduct] = {}
         for query, cells, names in self._queries:
-            here = cells[chunk.row : chunk.row + chunk.rows, chunk.col : chunk.col + chunk.cols]
-            for r, c in np.argwhere(here).tolist():
-                if (r, c) in found:  # of several queries the most urgent
-                    continue
-                known = float(np.nan_to_num(score[r * chunk.cols + c]))
-                product = self._product(chunk.row + r, chunk.col + c, names, known)
-                if product is not None:
-                    size = float(estimate_bytes(product.dn, np.zeros(1, np.intp), np.zeros(1, np.intp))[0])
-                    found[r, c] = NewProduct(
-                        product.row, product.col, product.score, product.score, encode(product, "raw"), round(size),
-                        query.priority,
-                    )  # fmt: skip
+            here = np.argwhere(cells[chunk.row : chunk.row + chunk.rows, chunk.col : chunk.col + chunk.cols])
+            wanted = [(r, c) for r, c in here.tolist() if (r, c) not in found]  # of several queries the most urgent
+            if not wanted:
+                continue
+            (top, left), (bottom, right) = np.min(wanted, axis=0), np.max(wanted, axis=0)
+            around = Chunk(0, chunk.row + top, chunk.col + left, bottom - top + 1, right - left + 1)
+            dn = self._read(names, around)
+            if dn is None:
+                continue
+            for r, c in wanted:
+                y, x = (r - top) * CELL, (c - left) * CELL
+                pixels = dn[:, y : y + CELL, x : x + CELL]
+                if (pixels != NODATA_DN).any():
+                    known = float(np.nan_to_num(score[r * chunk.cols + c]))
+                    found[r, c] = self._new(chunk.row + r, chunk.col + c, names, pixels, known, query.priority)
         return list(found.values())
 
-    def _product(self, row: int, col: int, names: tuple[str, ...], score: float) -> Product | None:
-        dn = np.empty((len(names), CELL, CELL), dtype=np.uint16)
-        window = Chunk(0, row, col, 1, 1).window
+    def _read(self, names: tuple[str, ...], part: Chunk) -> U16 | None:
+        """One rectangle around the cells of a chunk: a block of the file is decoded once."""
+        dn = np.empty((len(names), part.rows * CELL, part.cols * CELL), dtype=np.uint16)
         try:
             if names not in self._readers:
                 self._readers[names] = self._stack.enter_context(self._acquisition.open(names))
-            self._readers[names].read(window, dn)
+            self._readers[names].read(part.window, dn)
         except InputError:  # the look at the same pixels has told of it
             return None
-        if (dn == NODATA_DN).all():
-            return None
-        infos = tuple(self._acquisition.band(name) for name in names)
+        return dn
+
+    def _new(self, row: int, col: int, names: tuple[str, ...], dn: U16, score: float, priority: int) -> NewProduct:
         one = self._acquisition
-        return Product(self._grid, row, col, one.product_id, one.sensing_time, infos, dn, self._model, score)
+        infos = tuple(one.band(name) for name in names)
+        product = Product(self._grid, row, col, one.product_id, one.sensing_time, infos, dn, self._model, score)
+        first = np.zeros(1, dtype=np.intp)
+        size = round(float(estimate_bytes(dn, first, first)[0]))
+        return NewProduct(row, col, score, score, encode(product, "raw"), size, priority)
