@@ -43,8 +43,8 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="onboard-downlink",
         description="Send the queue of a store to `ground receive`, best product first, as CCSDS Space Packets over "
-        "UDP. What the ground confirms under the shared key is marked as delivered, what it orders is stored; nothing is "
-        "deleted.",
+        "UDP. What the ground confirms under the shared key is marked as delivered, what it orders is stored; "
+        "nothing is deleted.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
