@@ -61,7 +61,8 @@ def _mosaics(archive: Path, out: Path, specs: list[str], only: list[str], at: st
     now = now.replace(tzinfo=UTC) if now.tzinfo is None else now
     granules = defaultdict(list)
     for chip in read_chips(archive):
-        granules[chip.granule].append(chip)
+        if chip.is_picture:
+            granules[chip.granule].append(chip)
     bases = open_bases(specs)
     jobs = []
     for name, chips in sorted(granules.items()):

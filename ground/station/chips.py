@@ -1,6 +1,8 @@
 """The archive's products as plain rows, read from their STAC items alone: no product is decoded here.
 
-A **chip** is one archived product; a **granule** is all that lies on one grid of cells: same CRS, same origin.
+A **chip** is one archived product; a **granule** is all that lies on one grid of cells: same CRS, same origin. A
+product that says of itself that it is no picture of cells at full resolution (`onboard:rung`) counts among what came
+when, and is left out of mosaics, maps and detections.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from onboard.errors import StoreError
 from onboard.sense.acquisition import BandInfo
 from onboard.sense.grid import CELL, Grid
 
+FIDELITY = {"lossy": 0, "enhanced": 1, "lossless": 2}
+"""Kinds of product that are pictures, with 32 x 32 pixels a cell; of equal time the later one here is shown."""
+
 Affine = tuple[float, float, float, float, float, float]
 
 
@@ -38,6 +43,7 @@ class Chip:
         transform: of the upper-left pixel of the granule.
         bands: radiometry, in the order of the COG.
         size: bytes that came down.
+        rung: kind of product, `lossless` where the item names none.
         geometry: GeoJSON, WGS84, or None without a CRS.
     """
 
@@ -57,7 +63,18 @@ class Chip:
     transform: Affine
     bands: tuple[BandInfo, ...]
     size: int
+    rung: str
     geometry: dict[str, Any] | None
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether its pixels are those of cells at full resolution."""
+        return self.rung in FIDELITY
+
+    @property
+    def order(self) -> tuple[datetime, int, int, str]:
+        """The greater is shown over the smaller: the newer, at the same time the truer, then the larger."""
+        return self.sensing_time, FIDELITY.get(self.rung, -1), self.size, self.sha256
 
     @property
     def granule(self) -> str:
@@ -73,7 +90,7 @@ def granule_name(crs: str, transform: Affine) -> str:
 
 
 def read_chips(archive: Path) -> list[Chip]:
-    """All chips of an archive, by sensing time and, at the same one, by bytes: of a ladder the best comes last.
+    """All chips of an archive in the order in which they are shown over one another.
 
     An item that is damaged, or whose product is not archived (left from a crash), is passed over.
 
@@ -87,8 +104,8 @@ def read_chips(archive: Path) -> list[Chip]:
 
 
 def in_order(chips: Iterable[Chip]) -> list[Chip]:
-    """Oldest first, at the same time the smallest."""
-    return sorted(chips, key=lambda chip: (chip.sensing_time, chip.size, chip.sha256))
+    """By `Chip.order`: the oldest first."""
+    return sorted(chips, key=lambda chip: chip.order)
 
 
 def item_paths(archive: Path) -> Iterator[Path]:
@@ -106,7 +123,9 @@ def read_chip(path: Path) -> Chip | None:
         row, col = properties["onboard:cell"]
         height, width = properties["proj:shape"]
         a, b, c, d, e, f = properties["proj:transform"]
-        x, y = col * CELL, row * CELL
+        rung = properties.get("onboard:rung", "lossless")
+        cell_px = CELL if rung in FIDELITY else 1
+        x, y = col * cell_px, row * cell_px
         sensed = datetime.fromisoformat(properties["datetime"])
         return Chip(
             sha256=item["id"],
@@ -119,8 +138,8 @@ def read_chip(path: Path) -> Chip | None:
             score=float(properties["onboard:score"]),
             row=row,
             col=col,
-            rows=-(-height // CELL),
-            cols=-(-width // CELL),
+            rows=-(-height // cell_px),
+            cols=-(-width // cell_px),
             crs=_wkt(properties.get("proj:code") or properties.get("proj:wkt2") or ""),
             transform=(a, b, c - a * x - b * y, d, e, f - d * x - e * y),
             bands=tuple(
@@ -128,6 +147,7 @@ def read_chip(path: Path) -> Chip | None:
                 for named, band in zip(data["bands"], data["raster:bands"], strict=True)
             ),
             size=int(item["assets"]["product"]["file:size"]),
+            rung=rung,
             geometry=item["geometry"],
         )
     except (OSError, ValueError, KeyError, TypeError, ArithmeticError, CRSError):

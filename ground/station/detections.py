@@ -1,7 +1,8 @@
-"""The index of detections: one row a chip, best first, as GeoParquet 1.1 and as GeoJSON (RFC 7946). Through geopandas.
+"""The index of detections: one row a picture, best first, as GeoParquet 1.1 and as GeoJSON (RFC 7946), by geopandas.
 
-Columns: product (SHA-256), score, sensing_time, received (UTC), granule, row, col, rows, cols (cells), bytes, bands
-(names, comma-separated), product_id, model, cog (path within the archive); geometry in WGS84, null without a CRS.
+Columns: product (SHA-256), rung (kind of product), score, sensing_time, received (UTC), granule, row, col, rows, cols
+(cells), bytes, bands (names, comma-separated), product_id, model, cog (path within the archive); geometry in WGS84,
+null without a CRS.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from ground.receive.durable import write_durably
 from ground.station.chips import Chip
 from onboard.report.geojson import finite, timestamp
 
+COLUMNS = (
+    "product", "rung", "score", "sensing_time", "received", "granule", "row", "col", "rows", "cols", "bytes", "bands",
+    "product_id", "model", "cog",
+)  # fmt: skip
 GEOJSON, GEOPARQUET = "detections.geojson", "detections.parquet"
 
 
@@ -25,7 +30,8 @@ def write_detections(archive: Path, chips: Sequence[Chip]) -> None:
     Raises:
         DiskFullError, StoreError: they cannot be written.
     """
-    ranked = sorted(chips, key=lambda chip: (-chip.score, chip.sensing_time, chip.sha256))
+    found = [chip for chip in chips if chip.is_picture]
+    ranked = sorted(found, key=lambda chip: (-chip.score, chip.sensing_time, chip.sha256))
     write_durably(archive / GEOJSON, geojson(ranked).encode())
     write_durably(archive / GEOPARQUET, geoparquet(ranked))
 
@@ -33,7 +39,7 @@ def write_detections(archive: Path, chips: Sequence[Chip]) -> None:
 def row(chip: Chip) -> dict[str, Any]:
     """The columns of a chip but its geometry; times are `datetime`."""
     return {
-        "product": chip.sha256, "score": finite(chip.score), "sensing_time": chip.sensing_time,
+        "product": chip.sha256, "rung": chip.rung, "score": finite(chip.score), "sensing_time": chip.sensing_time,
         "received": chip.received, "granule": chip.granule, "row": chip.row, "col": chip.col, "rows": chip.rows,
         "cols": chip.cols, "bytes": chip.size, "bands": ",".join(band.name for band in chip.bands),
         "product_id": chip.product_id, "model": chip.model, "cog": f"stac/{chip.collection}/{chip.cog.name}",
@@ -57,9 +63,7 @@ def geoparquet(chips: Sequence[Chip]) -> bytes:
     import pandas
     from shapely.geometry import shape
 
-    names = ("product", "score", "sensing_time", "received", "granule", "row", "col", "rows", "cols", "bytes", "bands",
-             "product_id", "model", "cog")  # fmt: skip
-    table = pandas.DataFrame([row(chip) for chip in chips], columns=names)
+    table = pandas.DataFrame([row(chip) for chip in chips], columns=COLUMNS)
     for name in ("sensing_time", "received"):
         table[name] = pandas.to_datetime(table[name], utc=True).astype("datetime64[ms, UTC]")
     places = [shape(chip.geometry) if chip.geometry else None for chip in chips]

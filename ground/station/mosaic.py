@@ -208,15 +208,11 @@ class _Painter:
 
 
 def _in_time(chips: Sequence[Chip], base: Acquisition | None) -> list[Chip | Acquisition]:
-    """Sources, the newest first; at the same time a chip before the base, and the larger chip before the smaller."""
-    sources: list[Chip | Acquisition] = [*chips, *([base] if base else [])]
+    """Sources, the newest first; at the same time the base last, of chips the truest first."""
+    sources: list[Chip | Acquisition] = [*(chip for chip in chips if chip.is_picture), *([base] if base else [])]
 
-    def key(source: Chip | Acquisition) -> tuple[datetime, int, str]:
-        return (
-            (source.sensing_time, source.size, source.sha256)
-            if isinstance(source, Chip)
-            else (source.sensing_time, -1, "")
-        )
+    def key(source: Chip | Acquisition) -> tuple[datetime, int, int, str]:
+        return source.order if isinstance(source, Chip) else (source.sensing_time, -1, 0, "")
 
     return sorted(sources, key=key, reverse=True)
 

@@ -11,7 +11,7 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from ground.station.chips import Chip
+from ground.station.chips import FIDELITY, Chip
 from onboard.sense.acquisition import NODATA_DN
 from onboard.sense.grid import CELL
 
@@ -59,9 +59,11 @@ class Picture:
                 continue
             row, col, size = chip.row - self.extent[0], chip.col - self.extent[1], self.cell_px
             seconds = self._seconds[row : row + chip.rows, col : col + chip.cols]
-            newer = seconds <= chip.sensing_time.timestamp()
-            seconds[newer] = chip.sensing_time.timestamp()
-            over = newer.repeat(size, axis=0).repeat(size, axis=1) & ~np.isnan(colours).any(axis=-1)
+            known = ~np.isnan(colours).any(axis=-1)
+            time = chip.sensing_time.timestamp() + FIDELITY.get(chip.rung, 0) * 1e-3  # at the same time the truest
+            newer = (seconds <= time) & known.reshape(chip.rows, size, chip.cols, size).any(axis=(1, 3))
+            seconds[newer] = time
+            over = newer.repeat(size, axis=0).repeat(size, axis=1) & known
             self._pixels[row * size : (row + chip.rows) * size, col * size : (col + chip.cols) * size][over] = colours[
                 over
             ]

@@ -138,9 +138,10 @@ def _header(chips: Sequence[Chip], met: Sequence[Contact], now: datetime, live: 
 def _figures(chips: Sequence[Chip], met: Sequence[Contact]) -> list[tuple[str, str, str]]:
     if not chips:
         return [("Products", "0", "in the archive")]
-    cells = {(c.granule, c.row + i, c.col + j) for c in chips for i in range(c.rows) for j in range(c.cols)}
+    seen = [c for c in chips if c.is_picture] or list(chips)
+    cells = {(c.granule, c.row + i, c.col + j) for c in seen for i in range(c.rows) for j in range(c.cols)}
     size = sum(chip.size for chip in chips)
-    best, newest = max(chips, key=lambda c: c.score), chips[-1]
+    best, newest = max(seen, key=lambda c: c.score), chips[-1]
     delays = sorted((c.received - c.sensing_time).total_seconds() for c in chips)
     last = met[-1]
     return [
@@ -160,6 +161,7 @@ def _delay(seconds: float) -> str:
 
 
 def _maps(chips: Sequence[Chip], pictures: dict[str, Picture], scale: Scale, colour: dict[str, str]) -> Html | None:
+    chips = [chip for chip in chips if chip.is_picture]
     if not chips:
         return None
     granules: dict[str, list[Chip]] = {}
@@ -202,6 +204,7 @@ def _came(met: Sequence[Contact], colour: dict[str, str]) -> Html | None:
 
 
 def _newest(chips: Sequence[Chip], colour: dict[str, str]) -> Html | None:
+    chips = [chip for chip in chips if chip.is_picture]
     if not chips:
         return None
     newest = sorted(chips, key=lambda c: (c.received, c.score), reverse=True)[:MOST_CARDS]

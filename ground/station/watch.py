@@ -1,13 +1,17 @@
-"""Keeps what an operator sees up to date while products arrive: a thread that reads the archive's items from the disk.
+"""Keeps what an operator sees up to date while products arrive: a process of its own, at low priority.
 
-It shares nothing with the receiver but the archive's files, each of which is wholly there or not at all. What goes
-wrong here is logged and never ends the reception.
+It shares nothing with the receiver but the archive's files, each of which is wholly there or not at all, so that
+drawing never keeps a packet waiting. What goes wrong here is logged and never ends the reception.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -21,6 +25,9 @@ from onboard.errors import OnboardError
 
 REPORT = "report.html"
 EVERY_S = 5.0
+LAST_S = 120.0
+"""That the last update may take once the reception has ended."""
+NICENESS = 10
 MOST_SHARE = 0.05
 """Of the time, spent on views: a large archive is refreshed more rarely."""
 
@@ -74,30 +81,55 @@ class Watch:
     """
 
     def __init__(self, archive: Path, live: Live, every_s: float = EVERY_S) -> None:
-        self._station, self._live, self._every = Station(archive), live, every_s
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="views", daemon=True)
+        self._command = [sys.executable, "-m", "ground.station.watch", str(archive), live.listens, str(every_s)]
 
     def __enter__(self) -> Watch:
-        self._thread.start()
+        # it ends when its input is closed, which the kernel does however this process ends; signals of a terminal are
+        # not for it
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+        )
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._over.set()
-        self._thread.join()
-        self._update(None)
-
-    def _run(self) -> None:
-        wait = 0.0
-        while not self._over.wait(wait):
-            start = monotonic()
-            self._update(self._live)
-            wait = max(self._every, (monotonic() - start) / MOST_SHARE)
-
-    def _update(self, live: Live | None) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         try:
-            self._station.update(live)
-        except OnboardError as error:
-            log.error("%s", error)
-        except Exception:  # a bug in a view must not end the reception
-            log.exception("the report could not be made")
+            self._process.wait(LAST_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            log.error("the last report took more than %g s and was given up", LAST_S)
+
+
+def follow(station: Station, live: Live, every_s: float, over: Callable[[float], bool]) -> None:
+    """Update a station's views until `over`, called with seconds to wait, says that it is; then once more."""
+    wait = 0.0
+    while not over(wait):
+        start = monotonic()
+        _update(station, live)
+        wait = max(every_s, (monotonic() - start) / MOST_SHARE)
+    _update(station, None)
+
+
+def _update(station: Station, live: Live | None) -> None:
+    try:
+        station.update(live)
+    except OnboardError as error:
+        log.error("%s", error)
+    except Exception:  # a bug in a view must not end the others
+        log.exception("the report could not be made")
+
+
+def main(archive: str, listens: str, every_s: str) -> None:
+    """The process: follows an archive until its standard input is closed."""
+
+    def over(wait: float) -> bool:
+        return bool(select.select([sys.stdin], [], [], wait)[0])
+
+    os.nice(NICENESS)
+    follow(Station(Path(archive)), Live(listens), float(every_s), over)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -192,3 +192,18 @@ def test_items_say_when_they_came(tmp_path):
     assert chip.bands == products(1)[0].bands
     (next((tmp_path / "archive/stac").glob("*/[0-9a-f]*[0-9a-f].json"))).write_text("{}")
     assert read_chips(tmp_path / "archive") == []
+
+
+def test_kinds_of_product_that_are_no_picture_are_left_out_and_the_truest_is_shown(tmp_path):
+    first, second = (replace(p, row=0, col=0) for p in products(2))  # one cell at one time, twice
+    thumbnail = products(3)[2]
+    archive = archive_of(tmp_path, [first, second, thumbnail])
+    rungs = {"lossless": first, "lossy": second, "thumbnail": thumbnail}
+    for rung, product in rungs.items():
+        (path,) = (archive / "stac").glob(f"*/{hashlib.sha256(encode(product)).hexdigest()}.json")
+        item = json.loads(path.read_text())
+        item["properties"]["onboard:rung"] = rung
+        path.write_text(json.dumps(item))
+    assert [chip.rung for chip in read_chips(archive)] == ["thumbnail", "lossy", "lossless"]
+    one, picture, _ = opened(tmp_path)
+    assert one["chips"] == 1 and np.array_equal(picture, first.dn)
