@@ -58,7 +58,7 @@ class Archive:
             raise StoreError(f"{folder}: in use by another receiver") from error
         try:
             for left in folder.rglob(f"*{UNFINISHED}"):
-                left.unlink()
+                left.unlink(missing_ok=True)  # a report that is drawn at this moment may be gone already
             for shard in (*(folder / PRODUCTS).iterdir(), folder / QUARANTINE):
                 sync_folder(shard)  # names that the last process had no time to bring onto the disk
             self._quarantined = sum(path.stat().st_size for path in (folder / QUARANTINE).iterdir())
