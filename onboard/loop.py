@@ -22,7 +22,9 @@ from onboard.change.rule import ScoreRule
 from onboard.change.score import score_cells
 from onboard.clock import Stages
 from onboard.config import DetectConfig
+from onboard.downlink.asked import Asked
 from onboard.downlink.choose import Chooser
+from onboard.downlink.link.orders import Query
 from onboard.downlink.settle import settle
 from onboard.errors import InputError
 from onboard.infer.bundle import Bundle
@@ -33,7 +35,7 @@ from onboard.sense.chunks import Chunk, plan_chunks
 from onboard.sense.grid import CELL, Grid
 from onboard.sense.stream import Stream
 from onboard.store import Store
-from onboard.store.rows import AcquisitionRow, ChunkRow
+from onboard.store.rows import AcquisitionRow, ChunkRow, NewProduct
 
 GROUP_BYTES = 4_000_000
 """Candidates that are held in memory before a chunk group is committed early."""
@@ -77,6 +79,7 @@ class Detector:
         stages: where time is added up.
         progress: called after each chunk.
         stop: asked between chunks; True ends the run after what is committed.
+        queries: of operators; the cells they touch are kept whatever their score.
     """
 
     def __init__(
@@ -88,9 +91,10 @@ class Detector:
         stages: Stages,
         progress: Progress = lambda *_: None,
         stop: Callable[[], bool] = lambda: False,
+        queries: Sequence[Query] = (),
     ) -> None:
         self.config, self.bundle, self.encoder, self.store = config, bundle, encoder, store
-        self.stages, self.progress, self.stop = stages, progress, stop
+        self.stages, self.progress, self.stop, self.queries = stages, progress, stop, queries
         self.artefact = encoder.artefact.sha256
         self.dtype = record_dtype(bundle.latent, bundle.bands)
         rule = ScoreRule.from_dict(bundle.score)
@@ -195,17 +199,19 @@ class Detector:
             arrival.reader, arrival.acquisition.grid, len(self.bundle.bands), todo, place.frozen.displacement, lookers,
             self.stages,
         )  # fmt: skip
-        with closing(parts):
-            return self._compare_and_choose(place, parts, chooser, finished, run)
+        wanted = Asked(self.queries, arrival.acquisition, run.grids[row.grid_id], self.artefact)
+        with closing(parts), wanted:
+            return self._compare_and_choose(place, parts, chooser, wanted, finished, run)
 
     def _compare_and_choose(
-        self, place: _Place, parts: Iterator[Part], chooser: Chooser, finished: int, run: Run
+        self, place: _Place, parts: Iterator[Part], chooser: Chooser, wanted: Asked, finished: int, run: Run
     ) -> bool:
         """The chunks that are not yet committed."""
         row = place.row
         total = row.rows * row.cols
         group: list[tuple[ChunkRow, Records | None]] = []
         counters: dict[str, int] = {}
+        asked: list[NewProduct] = []
         for part in parts:
             chunk = part.chunk
             if part.look is None or part.pixels is None:
@@ -220,17 +226,19 @@ class Detector:
                 group.append((_chunk_row(chunk, status, score, truth), part.look.records))
                 with self.stages.time("choose"):
                     chooser.offer(chunk, score, part.pixels.original)
+                    asked += wanted.offer(chunk, score)
             finished += chunk.cells
             run.tiles += chunk.cells
             stopping = self.stop()
             looked = sum(item[0].chunk.cells for item in group)
-            if stopping or looked >= self.config.group_cells or chooser.held_bytes >= GROUP_BYTES:
-                self._commit(row.id, place.memory_id, group, chooser, counters)
+            held = chooser.held_bytes + sum(len(new.payload) for new in asked)
+            if stopping or looked >= self.config.group_cells or held >= GROUP_BYTES:
+                self._commit(row.id, place.memory_id, group, chooser, asked, counters)
             self.progress(place.arrival.acquisition, finished, total)
             if stopping and finished < total:
                 run.interrupted = True
                 return False
-        self._commit(row.id, place.memory_id, group, chooser, counters)
+        self._commit(row.id, place.memory_id, group, chooser, asked, counters)
         return True
 
     def _compare(
@@ -262,12 +270,13 @@ class Detector:
         memory_id: int,
         group: list[tuple[ChunkRow, Records | None]],
         chooser: Chooser,
+        asked: list[NewProduct],
         counters: dict[str, int],
     ) -> None:
         """The memory first (idempotent), then everything else in one transaction; empties what it was given."""
         if not group:
             return
-        products = chooser.collect()
+        products = [*chooser.collect(), *asked]  # a cell that was asked for replaces the same one chosen for its score
         with self.stages.time("store"):
             self.store.memory.write(
                 memory_id, [(item.chunk, records) for item, records in group if records is not None]
@@ -276,6 +285,7 @@ class Detector:
                 acquisition, [item for item, _ in group], products, counters, self.config.budget_bytes
             )
         group.clear()
+        asked.clear()
         counters.clear()
 
     def _oddities(self, acquisition: Acquisition, rows: int, cols: int) -> dict[str, int]:

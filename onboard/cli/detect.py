@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 
 from onboard import __version__
 from onboard.cli.console import ProgressBar, Stopper, positive, run_command
@@ -140,7 +140,10 @@ def run(args: argparse.Namespace) -> int:
         if store.memory.reset:
             log.warning("%s: began a new memory, every place is a first look", store.memory.reset)
         with stopper:
-            result = Detector(config, bundle, encoder, store, stages, progress, stopper.asked).detect(streams)
+            queries = store.state.orders.queries(time())
+            if queries:
+                log.info("%d queries of operators are in force", len(queries))
+            result = Detector(config, bundle, encoder, store, stages, progress, stopper.asked, queries).detect(streams)
         result.refused[:0] = bad_streams
         for fault in result.refused:
             log.warning("refused: %s", fault, extra={"fields": {"kind": fault.kind}})
