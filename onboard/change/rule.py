@@ -58,7 +58,7 @@ class ScoreRule:
     event_scale: float = 1.0
     top_event: int = 4
     prior: float = 0.02
-    calibration: tuple[float, float] = (-2.773, 1.2)
+    calibration: tuple[float, float] = (-5.713, 1.589)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> ScoreRule:
