@@ -36,8 +36,8 @@ CALIBRATION = 192
 """Crops that the ranges are taken from, and as many that parity is measured on."""
 SIDE = 64
 LOST_DB = 0.1
-ROUNDS = 4
-"""Of holding the output to the input: after two, 2 DN are left on towns."""
+ROUNDS = 8
+"""Of holding the output to the input: on towns 2 DN are left after two, half a DN after eight."""
 
 
 def pack(
