@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
+from export import restorer_cli
 from export.gates import GATES, failures
 from onboard.change.rule import ScoreRule
 from onboard.config import SCORE_RULES
@@ -164,6 +165,9 @@ def export(
         raise typer.Exit(1) from error
     log.info("%s", target)
     typer.echo((target / "parity.json").read_text(), nl=False)
+
+
+app.command("restorer", epilog=restorer_cli.EPILOG)(restorer_cli.restorer)
 
 
 def _rule(text: str) -> dict[str, Any]:

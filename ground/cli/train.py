@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ground.cli import restore
 from ground.cli.head import EPILOG, head
 from onboard.errors import OnboardError
 from onboard.sense.bands import BAND_SETS, canonical_band
@@ -206,3 +207,5 @@ def forecaster(
 
 
 app.command("head", epilog=EPILOG)(head)
+app.command("sr", epilog=restore.EPILOG)(restore.sr)
+app.command("denoise", epilog=restore.EPILOG)(restore.denoise)

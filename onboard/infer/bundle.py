@@ -121,7 +121,7 @@ def shipped_bundles() -> list[str]:
 
 
 def _read(folder: Path) -> Bundle:
-    checked = _check_sums(folder)
+    checked = check_sums(folder)
     try:
         raw = json.loads(checked[MANIFEST])
         if raw.get("format") != FORMAT:
@@ -140,7 +140,7 @@ def _read(folder: Path) -> Bundle:
             normalise=NormaliseRule.from_dict(raw["normalise"]),
             score=dict(raw["score"]),
             model=dict(raw["model"]),
-            artefacts={key: _artefact(folder, key, item, checked) for key, item in raw["artefacts"].items()},
+            artefacts={key: read_artefact(folder, key, item, checked) for key, item in raw["artefacts"].items()},
             cloud=CloudHead.from_dict(json.loads(checked[CLOUD]), raw["bands"]) if CLOUD in checked else None,
             event=EventHead.from_dict(json.loads(checked[EVENT]), raw["bands"]) if EVENT in checked else None,
         )
@@ -150,7 +150,8 @@ def _read(folder: Path) -> Bundle:
         raise BundleError(f"bundle {folder}: {MANIFEST} is not valid ({type(error).__name__}: {error})") from error
 
 
-def _artefact(folder: Path, key: str, raw: dict[str, Any], checked: Mapping[str, bytes]) -> Artefact:
+def read_artefact(folder: Path, key: str, raw: dict[str, Any], checked: Mapping[str, bytes]) -> Artefact:
+    """One entry of a manifest, checked against its file."""
     name = str(raw["file"])
     if name not in checked:
         raise BundleError(f"bundle {folder}: {key} names {name}, which {SUMS} does not list")
@@ -166,7 +167,7 @@ def _tensor(raw: dict[str, Any]) -> Tensor:
     return Tensor(str(raw["name"]), str(raw["dtype"]), float(raw.get("scale", 1.0)), int(raw.get("zero_point", 0)))
 
 
-def _check_sums(folder: Path) -> dict[str, bytes]:
+def check_sums(folder: Path) -> dict[str, bytes]:
     """Every file that SHA256SUMS lists, read and checked; names with a path in them are refused."""
     sums = folder / SUMS
     if not sums.is_file():
