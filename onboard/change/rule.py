@@ -54,11 +54,11 @@ class ScoreRule:
     shrink: float = 0.05
     latent: float = 0.1
     event: float = 1.0
-    event_floor: float = -1.0
+    event_floor: float = -2.0
     event_scale: float = 1.0
     top_event: int = 4
     prior: float = 0.02
-    calibration: tuple[float, float] = (-5.713, 1.589)
+    calibration: tuple[float, float] = (-5.646, 1.424)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> ScoreRule:
