@@ -14,8 +14,8 @@ from host import HERE, ROOT
 
 NOTE = "NOT-CONFIRMED-ON-HARDWARE.txt"
 TEXT = """\
-This overlay was made by `make flash PROFILE=orin` and has been on no Jetson. What it holds boots in qemu as a
-Cortex-A76 (`make boot PROFILE=orin`), on Debian's kernel and without a GPU. See docs/hardware.md.
+This overlay was made by `make flash PROFILE=orin` and has been on no Jetson. What it holds runs under
+qemu-user as a Cortex-A76 (`make sim-quick`), without a GPU. See docs/hardware.md.
 """
 TIME = 1_700_000_000
 
