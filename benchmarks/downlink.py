@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from benchmarks.curves import draw
 from onboard.downlink.choose import value_of
-from onboard.downlink.product import Product, encode, estimate_bytes
+from onboard.downlink.estimate import estimate_bytes
+from onboard.downlink.product import Product, encode
 from onboard.sense.grid import CELL, Window
 
 DISASTERS = ("fire", "flood", "landslide", "storm")

@@ -15,7 +15,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.downlink.product import HEADER_BYTES, Product, encode, estimate_bytes
+from onboard.downlink.estimate import HEADER_BYTES, estimate_bytes
+from onboard.downlink.product import Product, encode
 from onboard.sense.acquisition import U16, Acquisition
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import CELL, Grid

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from onboard.downlink.choose import Chooser
-from onboard.downlink.product import decode, encode, estimate_bytes
+from onboard.downlink.estimate import estimate_bytes
+from onboard.downlink.product import decode, encode
 from onboard.downlink.settle import settle
 from onboard.sense.acquisition import BandInfo
 from onboard.sense.chunks import plan_chunks
