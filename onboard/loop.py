@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 
 from onboard.ahead import Part, look_ahead
 from onboard.arrival import Arrival
+from onboard.change.look import Look
 from onboard.change.pair import Comparison
 from onboard.change.prescan import Frozen, statistics_to_list
-from onboard.change.record import Records, is_clear, record_dtype
+from onboard.change.record import Records, is_clear, record_dtype, unpack_valid
 from onboard.change.rule import ScoreRule
 from onboard.change.score import score_cells
 from onboard.clock import Stages
+from onboard.closing import close_up
 from onboard.config import DetectConfig
+from onboard.downlink.areas import Areas
 from onboard.downlink.choose import Chooser
 from onboard.downlink.settle import settle
 from onboard.errors import InputError
@@ -77,6 +80,7 @@ class Detector:
         stages: where time is added up.
         progress: called after each chunk.
         stop: asked between chunks; True ends the run after what is committed.
+        areas: where the operator looks first.
     """
 
     def __init__(
@@ -88,9 +92,10 @@ class Detector:
         stages: Stages,
         progress: Progress = lambda *_: None,
         stop: Callable[[], bool] = lambda: False,
+        areas: Areas | None = None,
     ) -> None:
         self.config, self.bundle, self.encoder, self.store = config, bundle, encoder, store
-        self.stages, self.progress, self.stop = stages, progress, stop
+        self.stages, self.progress, self.stop, self.areas = stages, progress, stop, areas
         self.artefact = encoder.artefact.sha256
         self.dtype = record_dtype(bundle.latent, bundle.bands)
         rule = ScoreRule.from_dict(bundle.score)
@@ -105,6 +110,7 @@ class Detector:
             self._follow(stream, run)
         with self.stages.time("code"):
             run.damaged_products = settle(self.store.queue, self.config.budget_bytes)
+            self.store.queue.trim(self.config.budget_bytes)  # the regions came on top
         return run
 
     def _follow(self, stream: Stream, run: Run) -> None:
@@ -176,6 +182,8 @@ class Detector:
             whole = self._chunks(place, chunks, run)
         if whole:
             store.state.commit(row.id, [], [], self._oddities(acquisition, rows, cols), config.budget_bytes)
+            with self.stages.time("choose"):
+                close_up(store, row, grid, memory_id, acquisition, self.bundle, self.artefact, config.budget_bytes)
             store.state.finish(row.id)
             store.memory.forget(grid, self.artefact, config.keep_passes)
 
@@ -189,7 +197,7 @@ class Detector:
         lookers = [arrival.looker(place.frozen.bands, chunks) for _ in range(self.config.threads)]
         chooser = Chooser(
             self.store.queue, self.config.budget_bytes, arrival.acquisition, run.grids[row.grid_id], self.bundle.bands,
-            self.artefact,
+            self.artefact, self.store.state.chunks(row.id), self._priority(run.grids[row.grid_id]),
         )  # fmt: skip
         parts = look_ahead(
             arrival.reader, arrival.acquisition.grid, len(self.bundle.bands), todo, place.frozen.displacement, lookers,
@@ -219,7 +227,7 @@ class Detector:
                 truth = None if part.truth is None else _truth_share(part.truth, chunk, part.look.valid)
                 group.append((_chunk_row(chunk, status, score, truth), part.look.records))
                 with self.stages.time("choose"):
-                    chooser.offer(chunk, score, part.pixels.original)
+                    chooser.offer(chunk, score, part.pixels.original, _visible(part.look))
             finished += chunk.cells
             run.tiles += chunk.cells
             stopping = self.stop()
@@ -278,6 +286,10 @@ class Detector:
         group.clear()
         counters.clear()
 
+    def _priority(self, grid: Grid) -> NDArray[np.float32] | None:
+        """The weight of each cell by the operator's areas, float32 (rows, cols)."""
+        return None if self.areas is None else self.areas.weights(grid)
+
     def _oddities(self, acquisition: Acquisition, rows: int, cols: int) -> dict[str, int]:
         dropped = acquisition.grid.width * acquisition.grid.height - rows * cols * CELL * CELL
         return {"remainder_px": dropped} if dropped else {}
@@ -293,6 +305,15 @@ def _chunk_row(
 def _not_looked_at(chunk: Chunk) -> ChunkRow:
     status = np.full(chunk.cells, CellStatus.NOT_LOOKED_AT, dtype=np.uint8)
     return _chunk_row(chunk, status, np.full(chunk.cells, np.nan, dtype=np.float32), None)
+
+
+def _visible(look: Look) -> NDArray[np.float32]:
+    """Share of each cell that can be seen, float32 (cells,); what only the cloud test hides counts half: at the edges
+    of clouds and of water it hides too much."""
+    rows, cols = (side // CELL for side in look.valid.shape)
+    data = look.valid.reshape(rows, CELL, cols, CELL).mean(axis=(1, 3), dtype=np.float32).reshape(-1)
+    clear = unpack_valid(look.records["valid"]).mean(axis=1, dtype=np.float32)
+    return np.asarray((data + np.minimum(clear, data)) / 2, dtype=np.float32)
 
 
 def _truth_share(truth: Mask, chunk: Chunk, valid: Mask) -> NDArray[np.float32]:

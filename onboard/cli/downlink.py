@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,6 +60,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--seconds", type=positive, default=900, metavar="S", help="the pass is over after (default: %(default)s)"
     )
+    p.add_argument(
+        "--half-life-days", type=positive, default=30, metavar="D",
+        help="a product of a pass so much older than the newest is worth half (default: %(default)s)",
+    )  # fmt: skip
+    p.add_argument(
+        "--expire-days", type=positive, metavar="D", help="what is so much older is not sent (default: never)"
+    )
     p.add_argument("--json", action="store_true", help="print what happened on stdout")
     p.add_argument("--verbose", action="store_true", help="log more")
     p.add_argument("--version", action="version", version=f"onboard-downlink {__version__}")
@@ -76,10 +84,12 @@ def run(args: argparse.Namespace) -> int:
     from onboard.downlink.link.seal import load_key
     from onboard.downlink.link.session import Session
     from onboard.downlink.link.udp import UdpLink
+    from onboard.downlink.plan import PlanSettings
     from onboard.downlink.settle import settle
     from onboard.store import STATE_FILE, Store
 
     key, stopper = load_key(args.key) if args.key else None, Stopper()
+    planning = PlanSettings(args.half_life_days, args.expire_days or math.inf)
     resolve(args.to, "--to")
     if not (args.store / STATE_FILE).exists():
         raise StoreError(f"{args.store}: no store here; name the one of onboard-detect with --store")
@@ -88,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         one_more = max((item.size for item in store.queue.items()), default=0)
         damaged = settle(store.queue, args.pass_bytes + one_more)
         start = monotonic()
-        session = Session(store, args.pass_bytes, key, start)
+        session = Session(store, args.pass_bytes, key, start, planning=planning)
         if not session.due:
             log.info("nothing waits in the queue of %s", args.store)
             return EXIT_NO_INPUT

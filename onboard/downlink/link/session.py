@@ -6,11 +6,14 @@ Whoever owns the link calls `transmit` whenever the link is free, `receive` with
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from datetime import UTC, datetime
 
+from onboard.downlink.ladder import WORTH
 from onboard.downlink.link import seal
 from onboard.downlink.link.packet import PacketError
 from onboard.downlink.link.sender import LinkSettings, Sender, SendPrompt
 from onboard.downlink.link.wire import MAX_PRODUCT_BYTES, SEGMENT_BYTES, pack_prompt, pack_segment
+from onboard.downlink.plan import Offer, PlanSettings, plan
 from onboard.store import Store
 from onboard.store.rows import QueueRow
 
@@ -30,6 +33,8 @@ class Session:
         budget_bytes: of all packets of the pass together.
         key: shared with the ground; without one nothing that comes up is taken.
         now: seconds, of any clock that only goes forward.
+        settings: how long the sender waits.
+        planning: how the planner weighs.
 
     Attributes:
         faults: refused packets and unreadable products, by kind.
@@ -38,11 +43,17 @@ class Session:
     """
 
     def __init__(
-        self, store: Store, budget_bytes: int, key: bytes | None, now: float, settings: LinkSettings | None = None
+        self,
+        store: Store,
+        budget_bytes: int,
+        key: bytes | None,
+        now: float,
+        settings: LinkSettings | None = None,
+        planning: PlanSettings | None = None,
     ) -> None:
         self._queue, self._transfers, self._key = store.queue, store.state.transfers, key
         sent = self._transfers.sent()
-        self._items = plan(self._queue.items(), sent, budget_bytes)
+        self._items = choose(self._queue.items(), sent, budget_bytes, planning or PlanSettings())
         self._window = seal.Window(self._transfers.counter("highest", -1), self._transfers.counter("taken", 0))
         number = self._reserved = self._transfers.counter("number", 0)
         self._sender = Sender(
@@ -133,19 +144,27 @@ class Session:
         return payload
 
 
-def plan(items: list[QueueRow], sent: dict[str, int], budget_bytes: int) -> list[QueueRow]:
-    """The coded products that fit the pass, best first, and the next one, which fills it and goes on in a later pass.
+def choose(items: list[QueueRow], sent: dict[str, int], budget_bytes: int, settings: PlanSettings) -> list[QueueRow]:
+    """The coded products that the planner sends in this pass, first to be sent first.
 
     Args:
         items: the queue, best first.
         sent: segments that left in earlier passes, by SHA-256; only the rest of a product counts.
     """
-    chosen: dict[str, QueueRow] = {}
-    used = 0
+    ready: dict[str, QueueRow] = {}
     for item in items:
-        if used >= budget_bytes:
-            break
-        if item.coded and 0 < item.size <= MAX_PRODUCT_BYTES and item.sha256 not in chosen:
-            chosen[item.sha256] = item
-            used += max(0, item.size - sent.get(item.sha256, 0) * SEGMENT_BYTES)
-    return list(chosen.values())
+        if item.coded and 0 < item.size <= MAX_PRODUCT_BYTES:
+            ready.setdefault(item.sha256, item)
+    offers = [
+        Offer(
+            key=sha, worth=item.value * WORTH[item.rung],
+            left=max(1, item.size - sent.get(sha, 0) * SEGMENT_BYTES), scene=item.acquisition, time=_utc(item),
+        )
+        for sha, item in ready.items()
+    ]  # fmt: skip
+    return [ready[key] for key in plan(offers, budget_bytes, settings).order]
+
+
+def _utc(item: QueueRow) -> datetime:
+    time = item.sensing_time
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
