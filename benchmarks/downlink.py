@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -89,6 +90,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 "share_of_oracle_auc": round(float(curve.mean()) / oracle, 4),
             }
         runs[scene.name] = {"group": scene.group} | told
+        print(scene.name, told["ours"], file=sys.stderr, flush=True)
     if args.plot:
         for group, orders in curves.items():
             path = args.plot if group == "sim" else args.plot.with_stem(f"{args.plot.stem}-{group}")
