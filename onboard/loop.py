@@ -15,28 +15,29 @@ from numpy.typing import NDArray
 
 from onboard.ahead import Part, look_ahead
 from onboard.arrival import Arrival
-from onboard.change.look import Look
 from onboard.change.pair import Comparison
 from onboard.change.prescan import Frozen, statistics_to_list
-from onboard.change.record import Records, is_clear, record_dtype, unpack_valid
+from onboard.change.record import Records, is_clear, record_dtype
 from onboard.change.rule import ScoreRule
 from onboard.change.score import score_cells
 from onboard.clock import Stages
 from onboard.closing import close_up
 from onboard.config import DetectConfig
 from onboard.downlink.areas import Areas
+from onboard.downlink.asked import Asked
 from onboard.downlink.choose import Chooser
+from onboard.downlink.link.orders import Query
 from onboard.downlink.settle import settle
 from onboard.errors import InputError
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
 from onboard.report.outcome import CellStatus
-from onboard.sense.acquisition import Acquisition, Mask
+from onboard.sense.acquisition import Acquisition
 from onboard.sense.chunks import Chunk, plan_chunks
 from onboard.sense.grid import CELL, Grid
 from onboard.sense.stream import Stream
 from onboard.store import Store
-from onboard.store.rows import AcquisitionRow, ChunkRow
+from onboard.store.rows import AcquisitionRow, ChunkRow, NewProduct
 
 GROUP_BYTES = 4_000_000
 """Candidates that are held in memory before a chunk group is committed early."""
@@ -81,6 +82,7 @@ class Detector:
         progress: called after each chunk.
         stop: asked between chunks; True ends the run after what is committed.
         areas: where the operator looks first.
+        queries: of operators; the cells they touch are kept whatever their score.
     """
 
     def __init__(
@@ -93,9 +95,10 @@ class Detector:
         progress: Progress = lambda *_: None,
         stop: Callable[[], bool] = lambda: False,
         areas: Areas | None = None,
+        queries: Sequence[Query] = (),
     ) -> None:
         self.config, self.bundle, self.encoder, self.store = config, bundle, encoder, store
-        self.stages, self.progress, self.stop, self.areas = stages, progress, stop, areas
+        self.stages, self.progress, self.stop, self.areas, self.queries = stages, progress, stop, areas, queries
         self.artefact = encoder.artefact.sha256
         self.dtype = record_dtype(bundle.latent, bundle.bands)
         rule = ScoreRule.from_dict(bundle.score)
@@ -195,25 +198,28 @@ class Detector:
         total = row.rows * row.cols
         finished = total - sum(chunk.cells for chunk in todo)
         lookers = [arrival.looker(place.frozen.bands, chunks) for _ in range(self.config.threads)]
+        grid = run.grids[row.grid_id]
         chooser = Chooser(
-            self.store.queue, self.config.budget_bytes, arrival.acquisition, run.grids[row.grid_id], self.bundle.bands,
-            self.artefact, self.store.state.chunks(row.id), self._priority(run.grids[row.grid_id]),
+            self.store.queue, self.config.budget_bytes, arrival.acquisition, grid, self.bundle.bands, self.artefact,
+            self.store.state.chunks(row.id), self.areas.weights(grid) if self.areas else None,
         )  # fmt: skip
         parts = look_ahead(
             arrival.reader, arrival.acquisition.grid, len(self.bundle.bands), todo, place.frozen.displacement, lookers,
             self.stages,
         )  # fmt: skip
-        with closing(parts):
-            return self._compare_and_choose(place, parts, chooser, finished, run)
+        wanted = Asked(self.queries, arrival.acquisition, grid, self.artefact)
+        with closing(parts), wanted:
+            return self._compare_and_choose(place, parts, chooser, wanted, finished, run)
 
     def _compare_and_choose(
-        self, place: _Place, parts: Iterator[Part], chooser: Chooser, finished: int, run: Run
+        self, place: _Place, parts: Iterator[Part], chooser: Chooser, wanted: Asked, finished: int, run: Run
     ) -> bool:
         """The chunks that are not yet committed."""
         row = place.row
         total = row.rows * row.cols
         group: list[tuple[ChunkRow, Records | None]] = []
         counters: dict[str, int] = {}
+        asked: list[NewProduct] = []
         for part in parts:
             chunk = part.chunk
             if part.look is None or part.pixels is None:
@@ -224,21 +230,23 @@ class Detector:
                 group.append((_not_looked_at(chunk), None))
             else:
                 score, status = self._compare(part.look.records, chunk, place.past, counters)
-                truth = None if part.truth is None else _truth_share(part.truth, chunk, part.look.valid)
+                truth = None if part.truth is None else part.look.share_of(part.truth)
                 group.append((_chunk_row(chunk, status, score, truth), part.look.records))
                 with self.stages.time("choose"):
-                    chooser.offer(chunk, score, part.pixels.original, _visible(part.look))
+                    chooser.offer(chunk, score, part.pixels.original, part.look.visible())
+                    asked += wanted.offer(chunk, score)
             finished += chunk.cells
             run.tiles += chunk.cells
             stopping = self.stop()
             looked = sum(item[0].chunk.cells for item in group)
-            if stopping or looked >= self.config.group_cells or chooser.held_bytes >= GROUP_BYTES:
-                self._commit(row.id, place.memory_id, group, chooser, counters)
+            held = chooser.held_bytes + sum(len(new.payload) for new in asked)
+            if stopping or looked >= self.config.group_cells or held >= GROUP_BYTES:
+                self._commit(row.id, place.memory_id, group, chooser, asked, counters)
             self.progress(place.arrival.acquisition, finished, total)
             if stopping and finished < total:
                 run.interrupted = True
                 return False
-        self._commit(row.id, place.memory_id, group, chooser, counters)
+        self._commit(row.id, place.memory_id, group, chooser, asked, counters)
         return True
 
     def _compare(
@@ -270,12 +278,13 @@ class Detector:
         memory_id: int,
         group: list[tuple[ChunkRow, Records | None]],
         chooser: Chooser,
+        asked: list[NewProduct],
         counters: dict[str, int],
     ) -> None:
         """The memory first (idempotent), then everything else in one transaction; empties what it was given."""
         if not group:
             return
-        products = chooser.collect()
+        products = [*chooser.collect(), *asked]  # a cell that was asked for replaces the same one chosen for its score
         with self.stages.time("store"):
             self.store.memory.write(
                 memory_id, [(item.chunk, records) for item, records in group if records is not None]
@@ -284,11 +293,8 @@ class Detector:
                 acquisition, [item for item, _ in group], products, counters, self.config.budget_bytes
             )
         group.clear()
+        asked.clear()
         counters.clear()
-
-    def _priority(self, grid: Grid) -> NDArray[np.float32] | None:
-        """The weight of each cell by the operator's areas, float32 (rows, cols)."""
-        return None if self.areas is None else self.areas.weights(grid)
 
     def _oddities(self, acquisition: Acquisition, rows: int, cols: int) -> dict[str, int]:
         dropped = acquisition.grid.width * acquisition.grid.height - rows * cols * CELL * CELL
@@ -305,19 +311,3 @@ def _chunk_row(
 def _not_looked_at(chunk: Chunk) -> ChunkRow:
     status = np.full(chunk.cells, CellStatus.NOT_LOOKED_AT, dtype=np.uint8)
     return _chunk_row(chunk, status, np.full(chunk.cells, np.nan, dtype=np.float32), None)
-
-
-def _visible(look: Look) -> NDArray[np.float32]:
-    """Share of each cell that can be seen, float32 (cells,); what only the cloud test hides counts half: at the edges
-    of clouds and of water it hides too much."""
-    rows, cols = (side // CELL for side in look.valid.shape)
-    data = look.valid.reshape(rows, CELL, cols, CELL).mean(axis=(1, 3), dtype=np.float32).reshape(-1)
-    clear = unpack_valid(look.records["valid"]).mean(axis=1, dtype=np.float32)
-    return np.asarray((data + np.minimum(clear, data)) / 2, dtype=np.float32)
-
-
-def _truth_share(truth: Mask, chunk: Chunk, valid: Mask) -> NDArray[np.float32]:
-    """Share of truly changed pixels among the valid ones of each cell, float32 (cells,)."""
-    shape = (chunk.rows, CELL, chunk.cols, CELL)
-    changed = (truth & valid).reshape(shape).sum(axis=(1, 3))
-    return np.asarray(changed / np.maximum(valid.reshape(shape).sum(axis=(1, 3)), 1), dtype=np.float32).reshape(-1)

@@ -24,7 +24,7 @@ from profiles import PROFILES, Profile
 
 LIMIT_S = 600
 SILENCE_S = 240
-"""Nothing said for so long is a hang: the longest quiet stretch, importing and loading the model, takes a fifth."""
+"""Nothing said for so long is a hang: a guest that runs says so every 20 s of its own time (inside/run.py)."""
 BAD = re.compile(r"Kernel panic|Internal error: Oops|BUG: |soft lockup|SIM-FAIL|Out of memory: Killed")
 END = re.compile(r"SIM-END (\d+)")
 

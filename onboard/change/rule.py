@@ -54,7 +54,7 @@ class ScoreRule:
     shrink: float = 0.05
     latent: float = 0.1
     event: float = 1.0
-    event_floor: float = -3.0
+    event_floor: float = -1.0
     event_scale: float = 1.0
     top_event: int = 4
     prior: float = 0.02

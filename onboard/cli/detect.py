@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 
 from onboard import __version__
 from onboard.cli.console import ProgressBar, Stopper, positive, run_command
@@ -146,7 +146,10 @@ def run(args: argparse.Namespace) -> int:
         if store.memory.reset:
             log.warning("%s: began a new memory, every place is a first look", store.memory.reset)
         with stopper:
-            detector = Detector(config, bundle, encoder, store, stages, progress, stopper.asked, areas)
+            queries = store.state.orders.queries(time())
+            if queries:
+                log.info("%d queries of operators are in force", len(queries))
+            detector = Detector(config, bundle, encoder, store, stages, progress, stopper.asked, areas, queries)
             result = detector.detect(streams)
         result.refused[:0] = bad_streams
         for fault in result.refused:

@@ -3,10 +3,11 @@
     worth of a product = value of its cells (probability of change x area x priority, when it was chosen)
                          x what its rung brings (`ladder`) x 2^(-age / half-life)
 
-Age counts from the newest pass in the queue: no clock on board has to be right. Products are taken greedily by worth
-per byte that is still to be sent; a scene that has had bytes of this pass is discounted, by half when it has had an
-equal share. The last product is cut where the pass ends, and goes on in the next one: none of its bytes are lost, and
-what is worth more need not wait for what is small. Planned anew at each pass from what the ground has not confirmed.
+What an operator asked for is above all worth, by the priority of the query, and does not expire. Age counts from the
+newest pass in the queue: no clock on board has to be right. Products are taken greedily by worth per byte that is still
+to be sent; a scene that has had bytes of this pass is discounted, by half when it has had an equal share. The last
+product is cut where the pass ends, and goes on in the next one: none of its bytes are lost, and what is worth more need
+not wait for what is small. Planned anew at each pass from what the ground has not confirmed.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Offer(NamedTuple):
         left: bytes that are still to be sent, 1 or more.
         scene: what fairness is between.
         time: of sensing.
+        priority: what is of a greater one goes first, whatever it is worth.
     """
 
     key: str
@@ -37,6 +39,7 @@ class Offer(NamedTuple):
     left: int
     scene: int
     time: datetime
+    priority: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class PlanSettings:
 
     Attributes:
         half_life_days: age at which a product is worth half.
-        expiry_days: age from which it is not sent any more; infinite: never.
+        expiry_days: age from which it is not sent any more unless it was asked for; infinite: never.
         fair: whether scenes share a pass.
     """
 
@@ -74,8 +77,8 @@ class Plan:
 def plan(offers: Sequence[Offer], budget_bytes: int, settings: PlanSettings | None = None) -> Plan:
     """Choose and order what goes down in a pass of `budget_bytes`.
 
-    Without fairness the order is that of the linear relaxation (Dantzig 1957): what fits whole and the filler are
-    together worth at least as much as any choice that fits.
+    Without fairness, and where all have the same priority, the order is that of the linear relaxation (Dantzig 1957):
+    what fits whole and the filler are together worth at least as much as any choice that fits.
     """
     rule = settings or PlanSettings()
     fresh = _fresh(offers, rule)
@@ -104,7 +107,7 @@ def _fresh(offers: Sequence[Offer], rule: PlanSettings) -> list[Offer]:
     found = []
     for one in offers:
         age = (newest - one.time).total_seconds() / DAY_S
-        if age <= rule.expiry_days:
+        if one.priority or age <= rule.expiry_days:
             found.append(one._replace(worth=one.worth * 0.5 ** (age / rule.half_life_days)))
     return found
 
@@ -112,23 +115,28 @@ def _fresh(offers: Sequence[Offer], rule: PlanSettings) -> list[Offer]:
 def _greedy(offers: Sequence[Offer], room: int, fair: bool) -> list[Offer]:
     """What fits, in the order of sending, and the first that does not fit whole."""
     queues: dict[int, list[Offer]] = {}
-    for one in sorted(offers, key=_density, reverse=True):  # stable: what was first stays first among equals
+    for one in sorted(offers, key=_rank, reverse=True):  # stable: what was first stays first among equals
         queues.setdefault(one.scene, []).append(one)
     share = max(room, 1) / max(len(queues), 1)
     given = dict.fromkeys(queues, 0)
-    heap = [(-_density(queue[0]), scene, 0) for scene, queue in queues.items()]
+    heap = [(-queue[0].priority, -_density(queue[0]), scene, 0) for scene, queue in queues.items()]
     heapq.heapify(heap)
     chosen: list[Offer] = []
     while heap and room > 0:
-        _, scene, place = heapq.heappop(heap)
+        _, _, scene, place = heapq.heappop(heap)
         one = queues[scene][place]
         chosen.append(one)
         room -= one.left
         given[scene] += one.left
         if place + 1 < len(queues[scene]):
             discount = 1 + given[scene] / share if fair else 1.0
-            heapq.heappush(heap, (-_density(queues[scene][place + 1]) / discount, scene, place + 1))
+            following = queues[scene][place + 1]
+            heapq.heappush(heap, (-following.priority, -_density(following) / discount, scene, place + 1))
     return chosen
+
+
+def _rank(one: Offer) -> tuple[int, float]:
+    return one.priority, _density(one)
 
 
 def _density(one: Offer) -> float:

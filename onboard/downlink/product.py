@@ -185,7 +185,10 @@ def decode(data: bytes) -> Product:
             cell_px=cell_px,
             cells=None if cells.all() else cells,
         )
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError, zlib.error, RasterioError) as error:
+    except (
+        KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError, zlib.error,
+        RasterioError,
+    ) as error:  # fmt: skip
         raise ProductError(f"header or payload is not valid ({type(error).__name__}: {error})") from error
 
 

@@ -1,8 +1,8 @@
 """Codes what the queue holds for the ground, from the store alone, once the stream has been looked at.
 
-First the cells that fit the budget are merged into regions and added as lossy chips, which go down before them; then
-the cells that still fit are made JPEG 2000 in place, best first. Every step is a transaction: broken off in between, it
-continues at the next run; until then a candidate stays the whole product it was.
+First the cells that fit the budget, but those asked for to the bit, are merged into regions and added as lossy chips,
+which go down before them; then the cells that still fit are made JPEG 2000 in place, best first. Every step is a
+transaction: broken off in between, it continues at the next run; until then a candidate stays the whole product it was.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from onboard.downlink.ladder import Rung
 from onboard.downlink.product import Product, ProductError, decode, encode, recode
 from onboard.downlink.regions import Cell, merge
+from onboard.sense.acquisition import BandInfo
 from onboard.sense.grid import CELL
 from onboard.store.queue import Queue
 from onboard.store.rows import NewProduct, QueueRow
@@ -45,31 +46,39 @@ def settle(queue: Queue, budget_bytes: int) -> int:
 
 
 def _add_regions(queue: Queue, budget_bytes: int) -> int:
-    """A lossy chip of every region of cells that fit the budget and are in none yet; how many cells were damaged."""
-    passes: dict[int, dict[Cell, QueueRow]] = {}
+    """A lossy chip of every region of cells that fit the budget and are in none yet; how many cells were damaged.
+
+    Cells of one region are of one pass, one priority and the same bands.
+    """
+    passes: dict[tuple[int, int], dict[Cell, QueueRow]] = {}
     for item in queue.fitting(budget_bytes):
         if item.rung is Rung.LOSSLESS and not item.coded and not item.chip:
-            passes.setdefault(item.acquisition, {})[item.row, item.col] = item
+            passes.setdefault((item.acquisition, item.priority), {})[item.row, item.col] = item
     damaged = 0
-    for acquisition, items in passes.items():
+    for (acquisition, _), items in passes.items():
         for region in merge({cell: item.value for cell, item in items.items()}):
-            parts: list[tuple[QueueRow, Product]] = []
+            parts: dict[tuple[BandInfo, ...], list[tuple[QueueRow, Product]]] = {}
             for item in (items[cell] for cell in region):
                 try:
-                    parts.append((item, decode(queue.payload(item.id) or b"")))
+                    product = decode(queue.payload(item.id) or b"")
+                    parts.setdefault(product.bands, []).append((item, product))
                 except ProductError:
                     queue.settle([(item.id, None)])
                     damaged += 1
-            if parts:
-                value = sum(item.value for item, _ in parts)
-                chip = assemble([product for _, product in parts])
-                payload = encode(chip, "klt")
-                first = parts[0][0]  # blocks may overlap and share their corner, cells do not
-                new = NewProduct(
-                    first.row, first.col, chip.score, value, payload, len(payload), rung=Rung.LOSSY, coded=True
-                )
-                queue.enter_region(acquisition, new, [item.id for item, _ in parts])
+            for alike in parts.values():
+                _enter_region(queue, acquisition, alike)
     return damaged
+
+
+def _enter_region(queue: Queue, acquisition: int, parts: list[tuple[QueueRow, Product]]) -> None:
+    chip = assemble([product for _, product in parts])
+    payload = encode(chip, "klt")
+    first = parts[0][0]  # blocks may overlap and share their corner, cells do not
+    new = NewProduct(
+        first.row, first.col, chip.score, sum(item.value for item, _ in parts), payload, len(payload),
+        rung=Rung.LOSSY, coded=True, priority=first.priority,
+    )  # fmt: skip
+    queue.enter_region(acquisition, new, [item.id for item, _ in parts])
 
 
 def assemble(parts: list[Product]) -> Product:

@@ -5,6 +5,9 @@ coded form, and adds the lossy regions that go down before it. Its rank among ce
 the outcome does not depend on when it was coded. The reserve makes up for the estimates' error, and moves up when the
 ground has confirmed others. What is confirmed counts no more, but stays until storage is short: then it is the first to
 leave.
+
+`priority` is a class above all worth: 0 where nobody asked, else that of the operator's query (`store.orders`), 1..255.
+A greater one goes down first and leaves last; within a class worth per byte decides.
 """
 
 from __future__ import annotations
@@ -25,9 +28,9 @@ CREATE TABLE queue (
   id INTEGER PRIMARY KEY AUTOINCREMENT, acquisition INTEGER NOT NULL, rung INTEGER NOT NULL, row INTEGER NOT NULL,
   col INTEGER NOT NULL, score REAL NOT NULL, value REAL NOT NULL, weight REAL NOT NULL, density REAL NOT NULL,
   estimate INTEGER NOT NULL, size INTEGER NOT NULL, coded INTEGER NOT NULL, sha256 TEXT NOT NULL,
-  chip INTEGER NOT NULL DEFAULT 0, delivered INTEGER NOT NULL DEFAULT 0, payload BLOB NOT NULL,
-  UNIQUE (acquisition, rung, row, col));
-CREATE INDEX queue_worst ON queue (delivered DESC, density, acquisition DESC, row DESC, col DESC, estimate);
+  chip INTEGER NOT NULL DEFAULT 0, priority INTEGER NOT NULL DEFAULT 0, delivered INTEGER NOT NULL DEFAULT 0,
+  payload BLOB NOT NULL, UNIQUE (acquisition, rung, row, col));
+CREATE INDEX queue_worst ON queue (delivered DESC, priority, density, acquisition DESC, row DESC, col DESC, estimate);
 CREATE INDEX queue_sha256 ON queue (sha256);
 """
 
@@ -49,10 +52,13 @@ class Queue:
         self._trim(budget_bytes)
 
     def enter_region(self, acquisition: int, chip: NewProduct, cells: Iterable[int]) -> None:
-        """Let in a lossy region of these cells (queue ids), in one transaction; nothing leaves before `trim`."""
+        """Let in a lossy region of these cells (queue ids), in one transaction; nothing leaves before `trim`.
+
+        Who asked for them gets the region: what it leaves out of a cell is not what was asked for any more.
+        """
         with transaction(self._db, self._where):
             identity = self._insert(acquisition, chip)
-            self._db.executemany("UPDATE queue SET chip=? WHERE id=?", ((identity, cell) for cell in cells))
+            self._db.executemany("UPDATE queue SET chip=?, priority=0 WHERE id=?", ((identity, cell) for cell in cells))
 
     def revalue(self, acquisition: int, values: Iterable[tuple[float, int, int]]) -> None:
         """New values (value, row, column) of the cells of an acquisition, inside the state's transaction."""
@@ -66,11 +72,11 @@ class Queue:
     def _insert(self, acquisition: int, new: NewProduct) -> int:
         cursor = self._db.execute(
             "INSERT OR REPLACE INTO queue (acquisition, rung, row, col, score, value, weight, density, estimate, size,"
-            " coded, sha256, payload) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            " coded, sha256, chip, priority, payload) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 acquisition, new.rung, new.row, new.col, new.score, new.value, new.weight,
                 new.value * WORTH[new.rung] / new.size, new.size, new.size, new.coded,
-                hashlib.sha256(new.payload).hexdigest(), new.payload,
+                hashlib.sha256(new.payload).hexdigest(), new.chip, new.priority, new.payload,
             ),
         )  # fmt: skip
         return int(cursor.lastrowid or 0)
@@ -86,7 +92,8 @@ class Queue:
         if over > 0:
             # equal density: the later cell leaves, so that the outcome never depends on how often a run was broken off
             for identity, size in self._db.execute(
-                "SELECT id, estimate FROM queue ORDER BY delivered DESC, density, acquisition DESC, row DESC, col DESC"
+                "SELECT id, estimate FROM queue"
+                " ORDER BY delivered DESC, priority, density, acquisition DESC, row DESC, col DESC"
             ):
                 leaving.append((identity,))
                 over -= size
@@ -111,8 +118,8 @@ class Queue:
         """What waits to go down, best first, without payloads."""
         rows = self._db.execute(
             "SELECT queue.id, queue.acquisition, row, col, score, value, estimate, size, coded, sha256, rung, weight,"
-            " density, chip, sensing_time FROM queue JOIN acquisition ON acquisition.id = queue.acquisition"
-            " WHERE NOT delivered ORDER BY density DESC, queue.acquisition, rung, row, col"
+            " density, chip, priority, sensing_time FROM queue JOIN acquisition ON acquisition.id = queue.acquisition"
+            " WHERE NOT delivered ORDER BY priority DESC, density DESC, queue.acquisition, rung, row, col"
         )
         return [_row(row) for row in rows.fetchall()]
 
@@ -136,5 +143,5 @@ class Queue:
 
 def _row(row: Sequence[Any]) -> QueueRow:
     fields = list(row)
-    fields[8], fields[10], fields[14] = bool(row[8]), Rung(row[10]), datetime.fromisoformat(row[14])
+    fields[8], fields[10], fields[15] = bool(row[8]), Rung(row[10]), datetime.fromisoformat(row[15])
     return QueueRow(*fields)

@@ -39,6 +39,10 @@ class ChunkRow:
     truth: NDArray[np.float32] | None
 
 
+ALONE = -1
+"""In place of a lossy region's id: the cell was asked for to the bit, and no region takes it in."""
+
+
 @dataclass(frozen=True)
 class NewProduct:
     """A product on its way into the queue; a candidate is whole, but not yet coded for the ground.
@@ -51,6 +55,8 @@ class NewProduct:
         weight: what the value is the probability's multiple of: area and priority of a cell.
         rung: what it holds.
         coded: whether the payload is what goes down.
+        priority: of the operator's query that asked for it; 0 where nobody did.
+        chip: `ALONE` for a cell that was asked for to the bit, else 0.
     """
 
     row: int
@@ -62,6 +68,8 @@ class NewProduct:
     weight: float = 1.0
     rung: Rung = Rung.LOSSLESS
     coded: bool = False
+    priority: int = 0
+    chip: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,8 @@ class QueueRow:
 
     Attributes:
         density: worth per byte, by which it stays in the queue: value times what its rung brings, over the estimate.
-        chip: of a cell, the queue id of the lossy region that holds it; 0 where none does.
+        chip: of a cell, the queue id of the lossy region that holds it; 0 where none does, `ALONE` where none may.
+        priority: of the operator's query that asked for it; 0 where nobody did.
     """
 
     id: int
@@ -87,4 +96,5 @@ class QueueRow:
     weight: float
     density: float
     chip: int
+    priority: int
     sensing_time: datetime

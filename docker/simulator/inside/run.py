@@ -16,6 +16,8 @@ from pathlib import Path
 CGROUP = Path("/sys/fs/cgroup/onboard")
 ARGUMENTS = ("--budget-mb", "0.2", "--threads", "1")
 """The x86 run that it is compared with takes the same."""
+ALIVE_S = 20
+"""A line at least so often: who watches can tell a slow guest from a dead one."""
 
 
 def main(argv: list[str]) -> int:
@@ -28,9 +30,15 @@ def main(argv: list[str]) -> int:
             (CGROUP / "cgroup.procs").write_text(str(os.getpid()))
 
     start = time.monotonic()
-    done = subprocess.run([*command, *ARGUMENTS], preexec_fn=enter)
+    process = subprocess.Popen([*command, *ARGUMENTS], preexec_fn=enter)
+    while process.poll() is None:
+        try:
+            process.wait(ALIVE_S)
+        except subprocess.TimeoutExpired:
+            held = (read(CGROUP / "memory.current") or 0) >> 20
+            print(f"SIM-ALIVE {time.monotonic() - start:.0f} s, {held} MiB", flush=True)
     told = {
-        "exit_code": done.returncode,
+        "exit_code": process.returncode,
         "runtime": runtime,
         "seconds_under_emulation": round(time.monotonic() - start, 1),
         "peak_resident_kib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss,
@@ -40,7 +48,7 @@ def main(argv: list[str]) -> int:
     }
     (folder / "run.json").write_text(json.dumps(told, indent=2) + "\n")
     print("SIM-RUN " + json.dumps(told), flush=True)
-    return done.returncode
+    return process.returncode
 
 
 def read(path: Path, key: str = "") -> int | None:

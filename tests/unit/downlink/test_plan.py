@@ -56,6 +56,17 @@ def test_age_halves_and_expiry_ends():
     assert plan(offers, 200, PlanSettings(expiry_days=59)).order == ("fresh",)
 
 
+def test_what_is_asked_for_is_above_all_worth_and_does_not_expire():
+    asked = [
+        offer("old", 1e-9, 100, days=90)._replace(priority=1),
+        offer("urgent", 0.0, 100, scene=3)._replace(priority=2),
+    ]
+    offers = [offer("fresh", 1e9, 100, scene=1), *asked, offer("stale", 1e9, 100, days=90)]
+    found = plan(offers, 1000, PlanSettings(expiry_days=60))
+    assert found.order == ("urgent", "old", "fresh")
+    assert plan(offers, 150).order == ("urgent", "old") and plan(offers, 150).filler == "old"
+
+
 def test_no_scene_is_forgotten():
     rich = [offer(f"rich{i}", 10, 100, scene=1) for i in range(10)]
     poor = [offer(f"poor{i}", 6, 100, scene=2) for i in range(10)]
