@@ -17,25 +17,30 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import monotonic, perf_counter
 from types import FrameType
 from typing import Any
 
+import numpy as np
+
 from benchmarks.channel import MemoryArchive
-from benchmarks.mutations import KEY, mend_packet, mend_product, mutated, sealed, with_crc
+from benchmarks.mutations import KEY, mend_packet, mend_product, mutated, sealed, with_checksums, with_text
 from benchmarks.queued import coded, products
 from ground.receive import archive as archive_module
 from ground.receive.archive import Archive
 from ground.receive.inbox import Inbox
 from ground.receive.receiver import Receiver
+from onboard.downlink.ladder import Rung
 from onboard.downlink.link.orders import PassWindow, Plan, Query, order_body
 from onboard.downlink.link.packet import PacketError
 from onboard.downlink.link.seal import Window, seal_receipt, unseal
 from onboard.downlink.link.wire import Report, Transfer, pack_prompt, pack_segment, report_body, unpack_down
-from onboard.downlink.product import ProductError, decode, encode
+from onboard.downlink.overview import SCORE
+from onboard.downlink.product import _HEAD, Product, ProductError, decode, encode
+from onboard.sense.grid import CELL
 
 CORPUS = 2_000
 """Inputs kept of each target."""
@@ -190,14 +195,15 @@ def _targets(inbox: Inbox, archive: Archive) -> dict[str, Target]:
         order_body(Plan(5, tuple(PassWindow(100 * n, 90, 10**6, 10**6) for n in range(1, 4))), 8),
         order_body(Query(5, 10**9, 7, True, ("B02", "B8A"), ring), 7),
     ]
-    nested = zlib.compress(b"[" * 60_000)  # deeper than a parser may go
-    deep = b"OBDP\x02" + len(nested).to_bytes(4, "big") + nested + bytes(8)
+    one = encode(products(1)[0])
     several = [
-        with_crc(deep),
+        with_checksums(with_text(one[: _HEAD.size], b"[" * 60_000)),  # deeper than a parser may go
         *coded(2),
         *coded(1, bands=("B04",)),
         encode(products(1, crs="")[0]),
         encode(products(1)[0], "raw"),
+        encode(_region(), "klt"),
+        encode(_overview(), "zip"),
     ]
     receiver = Receiver(inbox, MemoryArchive(), KEY)
 
@@ -221,6 +227,21 @@ def _targets(inbox: Inbox, archive: Archive) -> dict[str, Target]:
         "products": Target(lambda data: _ignore(decode(data)), list(several), mend_product),
         "archive": Target(put, list(several), mend_product),
     }
+
+
+def _region() -> Product:
+    """Five of 2 x 3 cells, alike enough in all bands for the lossy codec."""
+    shape = 4, 2 * CELL, 3 * CELL
+    ramp = 1500 + np.add.outer(np.arange(shape[0]) * 50, np.arange(shape[1] * shape[2]) % 997)
+    cells = np.array([[True, True, False], [True, True, True]])
+    dn = np.where(cells.repeat(CELL, axis=0).repeat(CELL, axis=1), ramp.reshape(shape), 0).astype(np.uint16)
+    return replace(products(1)[0], dn=dn, rung=Rung.LOSSY, cells=cells)
+
+
+def _overview() -> Product:
+    """Probabilities, a pixel a cell."""
+    dn = np.arange(12, dtype=np.uint16).reshape(1, 3, 4)
+    return replace(products(1)[0], dn=dn, bands=(SCORE,), rung=Rung.SCORES, cell_px=1)
 
 
 def _ignore(result: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
 import random
@@ -14,6 +15,7 @@ from spacepackets.ccsds.spacepacket import SequenceFlags
 from onboard.downlink.link.packet import frame
 from onboard.downlink.link.seal import _PURPOSE
 from onboard.downlink.link.wire import MAC_BYTES
+from onboard.downlink.product import _DICTIONARY, _HEAD, _TAIL, MAX_HEADER_BYTES
 
 KEY = bytes(range(32))
 EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF)
@@ -56,18 +58,30 @@ def mend_packet(data: bytes, rng: random.Random) -> bytes:
 
 
 def mend_product(data: bytes, rng: random.Random) -> bytes:
-    """A CRC-32 that fits; now and then the header's own text is mutated and packed again."""
-    if rng.random() < 0.1 or len(data) < 16:
+    """Checksums that fit; now and then the header's own text is mutated and packed again."""
+    if rng.random() < 0.1 or len(data) < _HEAD.size + _TAIL:
         return data
-    length = int.from_bytes(data[5:9], "big")
+    head, start = data[: _HEAD.size], _HEAD.size + int.from_bytes(data[_HEAD.size - 2 : _HEAD.size], "big")
     if rng.random() < 0.6:
         try:
-            text = zlib.decompressobj().decompress(data[9 : 9 + length], 1 << 16)
+            text = zlib.decompressobj(zdict=_DICTIONARY).decompress(data[_HEAD.size : start], MAX_HEADER_BYTES)
         except zlib.error:
-            return with_crc(data)
-        packed = zlib.compress(_header(text, rng), 1)
-        data = data[:5] + len(packed).to_bytes(4, "big") + packed + data[9 + length :]
-    return with_crc(data)
+            return with_checksums(data[:-_TAIL])
+        data = with_text(head, _header(text, rng)) + data[start:]
+    return with_checksums(data[:-_TAIL])
+
+
+def with_text(head: bytes, text: bytes) -> bytes:
+    """A product's fixed header with another text behind it, packed, and the length of that."""
+    packer = zlib.compressobj(1, zdict=_DICTIONARY)
+    packed = packer.compress(text) + packer.flush()
+    return head[:-2] + min(len(packed), 0xFFFF).to_bytes(2, "big") + packed
+
+
+def with_checksums(body: bytes) -> bytes:
+    """A product with the SHA-256 and CRC-32 that fit."""
+    body += hashlib.sha256(body).digest()
+    return body + zlib.crc32(body).to_bytes(4, "big")
 
 
 def _header(text: bytes, rng: random.Random) -> bytes:

@@ -21,7 +21,9 @@ from onboard.change.record import Records, is_clear, record_dtype
 from onboard.change.rule import ScoreRule
 from onboard.change.score import score_cells
 from onboard.clock import Stages
+from onboard.closing import close_up
 from onboard.config import DetectConfig
+from onboard.downlink.areas import Areas
 from onboard.downlink.asked import Asked
 from onboard.downlink.choose import Chooser
 from onboard.downlink.link.orders import Query
@@ -30,7 +32,7 @@ from onboard.errors import InputError
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
 from onboard.report.outcome import CellStatus
-from onboard.sense.acquisition import Acquisition, Mask
+from onboard.sense.acquisition import Acquisition
 from onboard.sense.chunks import Chunk, plan_chunks
 from onboard.sense.grid import CELL, Grid
 from onboard.sense.stream import Stream
@@ -79,6 +81,7 @@ class Detector:
         stages: where time is added up.
         progress: called after each chunk.
         stop: asked between chunks; True ends the run after what is committed.
+        areas: where the operator looks first.
         queries: of operators; the cells they touch are kept whatever their score.
     """
 
@@ -91,10 +94,11 @@ class Detector:
         stages: Stages,
         progress: Progress = lambda *_: None,
         stop: Callable[[], bool] = lambda: False,
+        areas: Areas | None = None,
         queries: Sequence[Query] = (),
     ) -> None:
         self.config, self.bundle, self.encoder, self.store = config, bundle, encoder, store
-        self.stages, self.progress, self.stop, self.queries = stages, progress, stop, queries
+        self.stages, self.progress, self.stop, self.areas, self.queries = stages, progress, stop, areas, queries
         self.artefact = encoder.artefact.sha256
         self.dtype = record_dtype(bundle.latent, bundle.bands)
         rule = ScoreRule.from_dict(bundle.score)
@@ -109,6 +113,7 @@ class Detector:
             self._follow(stream, run)
         with self.stages.time("code"):
             run.damaged_products = settle(self.store.queue, self.config.budget_bytes)
+            self.store.queue.trim(self.config.budget_bytes)  # the regions came on top
         return run
 
     def _follow(self, stream: Stream, run: Run) -> None:
@@ -180,6 +185,8 @@ class Detector:
             whole = self._chunks(place, chunks, run)
         if whole:
             store.state.commit(row.id, [], [], self._oddities(acquisition, rows, cols), config.budget_bytes)
+            with self.stages.time("choose"):
+                close_up(store, row, grid, memory_id, acquisition, self.bundle, self.artefact, config.budget_bytes)
             store.state.finish(row.id)
             store.memory.forget(grid, self.artefact, config.keep_passes)
 
@@ -191,15 +198,16 @@ class Detector:
         total = row.rows * row.cols
         finished = total - sum(chunk.cells for chunk in todo)
         lookers = [arrival.looker(place.frozen.bands, chunks) for _ in range(self.config.threads)]
+        grid = run.grids[row.grid_id]
         chooser = Chooser(
-            self.store.queue, self.config.budget_bytes, arrival.acquisition, run.grids[row.grid_id], self.bundle.bands,
-            self.artefact,
+            self.store.queue, self.config.budget_bytes, arrival.acquisition, grid, self.bundle.bands, self.artefact,
+            self.store.state.chunks(row.id), self.areas.weights(grid) if self.areas else None,
         )  # fmt: skip
         parts = look_ahead(
             arrival.reader, arrival.acquisition.grid, len(self.bundle.bands), todo, place.frozen.displacement, lookers,
             self.stages,
         )  # fmt: skip
-        wanted = Asked(self.queries, arrival.acquisition, run.grids[row.grid_id], self.artefact)
+        wanted = Asked(self.queries, arrival.acquisition, grid, self.artefact)
         with closing(parts), wanted:
             return self._compare_and_choose(place, parts, chooser, wanted, finished, run)
 
@@ -222,10 +230,10 @@ class Detector:
                 group.append((_not_looked_at(chunk), None))
             else:
                 score, status = self._compare(part.look.records, chunk, place.past, counters)
-                truth = None if part.truth is None else _truth_share(part.truth, chunk, part.look.valid)
+                truth = None if part.truth is None else part.look.share_of(part.truth)
                 group.append((_chunk_row(chunk, status, score, truth), part.look.records))
                 with self.stages.time("choose"):
-                    chooser.offer(chunk, score, part.pixels.original)
+                    chooser.offer(chunk, score, part.pixels.original, part.look.visible())
                     asked += wanted.offer(chunk, score)
             finished += chunk.cells
             run.tiles += chunk.cells
@@ -303,10 +311,3 @@ def _chunk_row(
 def _not_looked_at(chunk: Chunk) -> ChunkRow:
     status = np.full(chunk.cells, CellStatus.NOT_LOOKED_AT, dtype=np.uint8)
     return _chunk_row(chunk, status, np.full(chunk.cells, np.nan, dtype=np.float32), None)
-
-
-def _truth_share(truth: Mask, chunk: Chunk, valid: Mask) -> NDArray[np.float32]:
-    """Share of truly changed pixels among the valid ones of each cell, float32 (cells,)."""
-    shape = (chunk.rows, CELL, chunk.cols, CELL)
-    changed = (truth & valid).reshape(shape).sum(axis=(1, 3))
-    return np.asarray(changed / np.maximum(valid.reshape(shape).sum(axis=(1, 3)), 1), dtype=np.float32).reshape(-1)

@@ -5,18 +5,8 @@ from __future__ import annotations
 import rasterio
 from rasterio.io import MemoryFile
 
-from onboard.downlink.product import Product
+from onboard.downlink.product import Product, transform_of
 from onboard.sense.acquisition import NODATA_DN
-from onboard.sense.grid import CELL
-
-Transform = tuple[float, float, float, float, float, float]
-
-
-def transform_of(product: Product) -> Transform:
-    """Affine (a, b, c, d, e, f) of the product's upper-left pixel, on its own 10 m grid."""
-    a, b, c, d, e, f = product.grid.transform
-    x, y = product.col * CELL, product.row * CELL
-    return (a, b, a * x + b * y + c, d, e, d * x + e * y + f)
 
 
 def to_cog(product: Product) -> bytes:

@@ -18,9 +18,9 @@ from pystac.extensions.projection import ProjectionExtension
 from pystac.extensions.raster import DataType, RasterBand, RasterExtension
 from rasterio.crs import CRS
 
-from ground.receive.cog import transform_of
 from onboard import __version__
-from onboard.downlink.product import VERSION, Product
+from onboard.downlink.ladder import Rung
+from onboard.downlink.product import VERSION, Product, transform_of
 from onboard.sense.acquisition import NODATA_DN
 from onboard.sense.grid import CELL
 
@@ -28,6 +28,15 @@ PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 WORLD = [-180.0, -90.0, 180.0, 90.0]
 _SHA2_256 = "1220"
 """Multihash prefix of a SHA-256, as the file extension wants it."""
+
+
+LINEAGE = {
+    Rung.EVENT: "Probability of change of the cells of a pass that most probably changed",
+    Rung.SCORES: "Probability of change of every cell of a pass",
+    Rung.THUMBNAIL: "A pass at one pixel a cell of 320 m",
+    Rung.LOSSY: "Digital numbers of a region of changed cells, at 40 dB PSNR or better in every band of every cell",
+    Rung.LOSSLESS: "Original digital numbers of a block of cells, chosen on board for its change score",
+}
 
 
 def collection_id(product: Product) -> str:
@@ -48,8 +57,8 @@ def item(product: Product, sha256: str, obp_bytes: int, cog: bytes) -> dict[str,
     Raises:
         ValueError: its place on Earth cannot be told.
     """
-    _, height, width = product.dn.shape
-    ring = product.grid.cell_ring(product.row, product.col, height // CELL, width // CELL) if product.grid.crs else None
+    rows, cols = product.inside().shape
+    ring = product.grid.cell_ring(product.row, product.col, rows, cols) if product.grid.crs else None
     one = pystac.Item(
         id=sha256,
         geometry={"type": "Polygon", "coordinates": [[list(point) for point in ring]]} if ring else None,
@@ -59,9 +68,11 @@ def item(product: Product, sha256: str, obp_bytes: int, cog: bytes) -> dict[str,
         properties={
             "onboard:score": float(product.score),
             "onboard:cell": [int(product.row), int(product.col)],
+            "onboard:cells": int(product.inside().sum()),
+            "onboard:rung": product.rung.name.lower(),
             "onboard:model": str(product.model),
             "onboard:product_id": str(product.product_id),
-            "processing:lineage": "Original digital numbers of a block of cells, chosen on board for its change score",
+            "processing:lineage": LINEAGE[product.rung],
             "processing:software": {"onboard-detect": __version__, "product format": str(VERSION)},
         },
     )
@@ -76,10 +87,11 @@ def item(product: Product, sha256: str, obp_bytes: int, cog: bytes) -> dict[str,
     one.add_asset("product", obp_asset)
     _file(cog_asset, hashlib.sha256(cog).hexdigest(), len(cog))
     _file(obp_asset, sha256, obp_bytes)
+    size = product.grid.pixel_size[1] * CELL / product.cell_px
     RasterExtension.ext(cog_asset, add_if_missing=True).apply(
         [
             RasterBand.create(
-                nodata=NODATA_DN, data_type=DataType.UINT16, spatial_resolution=product.grid.pixel_size[1],
+                nodata=NODATA_DN, data_type=DataType.UINT16, spatial_resolution=size,
                 scale=1.0 / band.quantification, offset=band.offset / band.quantification,
             )
             for band in product.bands

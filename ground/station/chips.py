@@ -23,7 +23,7 @@ from onboard.errors import StoreError
 from onboard.sense.acquisition import BandInfo
 from onboard.sense.grid import CELL, Grid
 
-FIDELITY = {"lossy": 0, "enhanced": 1, "lossless": 2}
+FIDELITY = {"lossy": 0, "lossless": 1}
 """Kinds of product that are pictures, with 32 x 32 pixels a cell; of equal time the later one here is shown."""
 
 Affine = tuple[float, float, float, float, float, float]

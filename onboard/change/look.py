@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onboard.change.cloud import CloudTest
 from onboard.change.record import (
@@ -18,6 +19,7 @@ from onboard.change.record import (
     pack_valid,
     record_dtype,
     seal,
+    unpack_valid,
 )
 from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, coarse_spectra
 from onboard.clock import Stages
@@ -44,6 +46,24 @@ class Look:
 
     records: Records
     valid: Mask
+
+    def visible(self) -> NDArray[np.float32]:
+        """Share of each cell that can be seen, float32 (cells,); what only the cloud test hides counts half: at the
+        edges of clouds and of water it hides too much."""
+        data = _by_cell(self.valid).mean(axis=(1, 3), dtype=np.float32).reshape(-1)
+        clear = unpack_valid(self.records["valid"]).mean(axis=1, dtype=np.float32)
+        return np.asarray((data + np.minimum(clear, data)) / 2, dtype=np.float32)
+
+    def share_of(self, mask: Mask) -> NDArray[np.float32]:
+        """Share of a mask, bool (H, W), among the valid pixels of each cell, float32 (cells,)."""
+        inside = _by_cell(mask & self.valid).sum(axis=(1, 3))
+        return np.asarray(inside / np.maximum(_by_cell(self.valid).sum(axis=(1, 3)), 1), dtype=np.float32).reshape(-1)
+
+
+def _by_cell(mask: Mask) -> Mask:
+    """The pixels as bool (rows, CELL, cols, CELL)."""
+    rows, cols = (side // CELL for side in mask.shape)
+    return mask.reshape(rows, CELL, cols, CELL)
 
 
 class Looker:

@@ -71,6 +71,10 @@ def parser() -> argparse.ArgumentParser:
         help="bytes of products that are kept (default: %(default)s)",
     )
     p.add_argument(
+        "--priority", type=Path, metavar="FILE",
+        help="GeoJSON polygons (WGS84) with a number `weight` each: cells there count so many times",
+    )  # fmt: skip
+    p.add_argument(
         "--min-valid", type=float, default=0.5, metavar="SHARE",
         help="a cell with fewer valid pixels is unknown (0..1, default: %(default)s)",
     )  # fmt: skip
@@ -99,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
     """Everything between the command line and the exit code."""
     from onboard.change.classify import Classifier, load_head
     from onboard.change.record import record_dtype
+    from onboard.downlink.areas import load_areas
     from onboard.infer.runtime import load_encoder
     from onboard.loop import Detector
     from onboard.report.collect import collect
@@ -108,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
     from onboard.store import Store
 
     start, stages, bar, stopper = perf_counter(), Stages(), ProgressBar(), Stopper()
+    areas = load_areas(args.priority) if args.priority else None
     streams, bad_streams = _open_streams(args.streams)
     bundle = _pick_bundle(args.bundle, streams, args.slots, bad_streams)
     with stages.time("load model"):
@@ -143,7 +149,8 @@ def run(args: argparse.Namespace) -> int:
             queries = store.state.orders.queries(time())
             if queries:
                 log.info("%d queries of operators are in force", len(queries))
-            result = Detector(config, bundle, encoder, store, stages, progress, stopper.asked, queries).detect(streams)
+            detector = Detector(config, bundle, encoder, store, stages, progress, stopper.asked, areas, queries)
+            result = detector.detect(streams)
         result.refused[:0] = bad_streams
         for fault in result.refused:
             log.warning("refused: %s", fault, extra={"fields": {"kind": fault.kind}})

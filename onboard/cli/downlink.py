@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,6 +71,14 @@ def parser() -> argparse.ArgumentParser:
         help=f"the pass is over after (default: with the window; {DEFAULT_SECONDS} with --pass-bytes)",
     )  # fmt: skip
     p.add_argument(
+        "--half-life-days", type=positive, default=30, metavar="D",
+        help="a product of a pass so much older than the newest is worth half (default: %(default)s)",
+    )  # fmt: skip
+    p.add_argument(
+        "--expire-days", type=positive, metavar="D",
+        help="what is so much older is not sent, but for what was asked for (default: never)",
+    )  # fmt: skip
+    p.add_argument(
         "--cfdp", type=entities, metavar="FROM:TO",
         help="send files by CFDP class 1 instead, from entity FROM to entity TO, a PDU a datagram; no confirmation",
     )  # fmt: skip
@@ -101,12 +110,14 @@ def run(args: argparse.Namespace) -> int:
     from onboard.downlink.link.session import Session
     from onboard.downlink.link.udp import UdpLink
     from onboard.downlink.link.window import no_window, present
+    from onboard.downlink.plan import PlanSettings
     from onboard.downlink.settle import settle
     from onboard.store import STATE_FILE, Store
 
     if args.cfdp and args.key:
         raise UsageError("--cfdp and --key: class 1 has no way back, nothing can be confirmed")
     key, stopper = load_key(args.key) if args.key else None, Stopper()
+    planning = PlanSettings(args.half_life_days, args.expire_days or math.inf)
     resolve(args.to, "--to")
     if not (args.store / STATE_FILE).exists():
         raise StoreError(f"{args.store}: no store here; name the one of onboard-detect with --store")
@@ -126,9 +137,9 @@ def run(args: argparse.Namespace) -> int:
             damaged = settle(store.queue, pass_bytes + one_more)
             start = monotonic()
             session = (
-                CfdpSession(store, pass_bytes, args.cfdp)
+                CfdpSession(store, pass_bytes, args.cfdp, planning)
                 if args.cfdp
-                else Session(store, pass_bytes, key, start, utc=time())
+                else Session(store, pass_bytes, key, start, planning=planning, utc=time())
             )
             try:
                 link.run(session, seconds, stopper.asked)  # with a key also where nothing waits: orders may come up

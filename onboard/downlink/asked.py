@@ -1,7 +1,8 @@
 """Cells that an operator asked for: they become products whatever their score, and go first.
 
 A query is a polygon on the Earth; on a grid it is the cells that it touches. Of each of them the product holds the
-bands that the query names, or all that the acquisition has, at the query's priority.
+bands that the query names, or all that the acquisition has, at the query's priority; where the query wants nothing less
+than a lossless one, it is merged into no region.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from rasterio.crs import CRS
 from rasterio.features import rasterize
 from rasterio.warp import transform as warp_points
 
+from onboard.downlink.estimate import estimate_bytes
 from onboard.downlink.link.orders import DEGREE, Query
-from onboard.downlink.product import Product, encode, estimate_bytes
+from onboard.downlink.product import Product, encode
 from onboard.errors import InputError
 from onboard.sense.acquisition import NODATA_DN, U16, Acquisition, Reader
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import CELL, Grid
 from onboard.store.orders import Touches
-from onboard.store.rows import NewProduct
+from onboard.store.rows import ALONE, NewProduct
 
 EDGE_PARTS = 8
 """An edge is straight in longitude and latitude; on the grid it is drawn in so many parts."""
@@ -143,7 +145,7 @@ class Asked:
                 pixels = dn[:, y : y + CELL, x : x + CELL]
                 if (pixels != NODATA_DN).any():
                     known = float(np.nan_to_num(score[r * chunk.cols + c]))
-                    found[r, c] = self._new(chunk.row + r, chunk.col + c, names, pixels, known, query.priority)
+                    found[r, c] = self._new(chunk.row + r, chunk.col + c, names, pixels, known, query)
         return list(found.values())
 
     def _read(self, names: tuple[str, ...], part: Chunk) -> U16 | None:
@@ -157,10 +159,13 @@ class Asked:
             return None
         return dn
 
-    def _new(self, row: int, col: int, names: tuple[str, ...], dn: U16, score: float, priority: int) -> NewProduct:
+    def _new(self, row: int, col: int, names: tuple[str, ...], dn: U16, score: float, query: Query) -> NewProduct:
         one = self._acquisition
         infos = tuple(one.band(name) for name in names)
         product = Product(self._grid, row, col, one.product_id, one.sensing_time, infos, dn, self._model, score)
         first = np.zeros(1, dtype=np.intp)
         size = round(float(estimate_bytes(dn, first, first)[0]))
-        return NewProduct(row, col, score, score, encode(product, "raw"), size, priority)
+        return NewProduct(
+            row, col, score, score, encode(product, "raw"), size, priority=query.priority,
+            chip=ALONE if query.lossless else 0,
+        )  # fmt: skip

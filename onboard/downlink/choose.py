@@ -1,33 +1,33 @@
 """Which cells of a pass become candidates for the downlink: an online top-K by value per byte, under a byte budget.
 
+    value = probability of change among its neighbours (`context`) x area that can be seen x priority of the place
+
 Coding a product costs as much as looking at fifty cells, and an online top-K of a long stream lets several times K in.
 So a candidate enters the queue with its pixels as they are (codec "raw": a whole product, with its checksum, written in
 the transaction of the scores that chose it) and is weighed by an estimate of the bytes it will take; `settle` codes
-those that stay. The order in which a pass shows its changes does not decide what goes down.
+those that stay. While a pass is seen, a cell's neighbours are those seen so far; once all have been, `final_values`
+weighs the candidates anew. The order in which a pass shows its changes does not decide what goes down.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.downlink.product import HEADER_BYTES, Product, encode, estimate_bytes
+from onboard.downlink.context import REACH, in_context
+from onboard.downlink.estimate import HEADER_BYTES, estimate_bytes
+from onboard.downlink.ladder import WORTH, Rung
+from onboard.downlink.product import Product, encode
 from onboard.sense.acquisition import U16, Acquisition
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import CELL, Grid
 from onboard.store.queue import RESERVE, Queue
-from onboard.store.rows import NewProduct
+from onboard.store.rows import ChunkRow, NewProduct, QueueRow
 
-Value = TypeVar("Value", float, NDArray[np.float32])
-
-
-def value_of(score: Value) -> Value:
-    """What a product is worth to the ground, rising with its score. The planner maximises its sum under the budget."""
-    return score
+F32 = NDArray[np.float32]
 
 
 class Chooser:
@@ -38,46 +38,76 @@ class Chooser:
         budget_bytes: of the queue; 0 chooses nothing.
         bands: names, in the order of the pixels offered.
         artefact: SHA-256 of the model that scores.
+        seen: scores of this acquisition that are committed already.
+        priority: weight of each cell, float32 (rows, cols) of the grid; None: 1 everywhere.
     """
 
     def __init__(
-        self, queue: Queue, budget_bytes: int, acquisition: Acquisition, grid: Grid, bands: Sequence[str], artefact: str
+        self,
+        queue: Queue,
+        budget_bytes: int,
+        acquisition: Acquisition,
+        grid: Grid,
+        bands: Sequence[str],
+        artefact: str,
+        seen: Iterable[ChunkRow] = (),
+        priority: F32 | None = None,
     ) -> None:
         self._room = budget_bytes * RESERVE if budget_bytes > HEADER_BYTES else 0.0
         self._acquisition, self._grid, self._artefact = acquisition, grid, artefact
         self._infos = tuple(acquisition.band(name) for name in bands)
-        self._kept = [(item.value / item.estimate, float(item.estimate)) for item in queue.items()]
+        self._kept = [(item.density, float(item.estimate)) for item in queue.items()]
         heapq.heapify(self._kept)
         self._used = sum((size for _, size in self._kept), 0.0)
         self._smallest = float(min((size for _, size in self._kept), default=HEADER_BYTES))
         self._floor = 0.0
         self._candidates: list[NewProduct] = []
+        self._priority = priority
+        self._scores = np.full((grid.rows, grid.cols), np.nan, dtype=np.float32)
+        for part in seen:
+            self._scores[_block(part.chunk)] = part.score
 
-    def offer(self, chunk: Chunk, score: NDArray[np.float32], dn: U16) -> None:
+    def offer(self, chunk: Chunk, score: F32, dn: U16, area: F32 | None = None) -> None:
         """Keep the cells of a chunk that would stay in the queue, by all that was offered so far.
 
         Args:
-            score: float32 (cells,); nan is never chosen.
+            score: float32 (cells,); nan is worth what its neighbours say.
             dn: uint16 (B, H, W), original DN of the chunk.
+            area: share of each cell that can be seen, float32 (cells,); None: all.
         """
         if not self._room:
             return
-        hopeful = np.flatnonzero(value_of(score) > self._floor * self._smallest)  # false for nan
+        self._scores[_block(chunk)] = score.reshape(chunk.rows, chunk.cols)
+        weight = np.ones(chunk.cells, dtype=np.float32) if area is None else area
+        if self._priority is not None:
+            weight = weight * self._priority[_block(chunk)].reshape(-1)
+        probability = self._in_context(chunk)
+        worth = probability * weight * WORTH[Rung.LOSSLESS]
+        hopeful = np.flatnonzero(worth > self._floor * self._smallest)
         if not hopeful.size:
             return
         rows, cols = np.divmod(hopeful, chunk.cols)
-        size, value = estimate_bytes(dn, rows, cols), value_of(score[hopeful])
+        size = estimate_bytes(dn, rows, cols)
         self._smallest = min(self._smallest, float(size.min()))
-        density = value / size
+        density = worth[hopeful] / size
         for i in np.argsort(-density, kind="stable"):
             if not density[i] > self._floor:
                 break
             self._keep(float(density[i]), float(size[i]))
-            r, c = int(rows[i]), int(cols[i])
+            r, c, cell = int(rows[i]), int(cols[i]), int(hopeful[i])
             pixels = dn[:, r * CELL : (r + 1) * CELL, c * CELL : (c + 1) * CELL]
+            own = float(probability[cell] if np.isnan(score[cell]) else score[cell])
+            product = Product(
+                self._grid, chunk.row + r, chunk.col + c, self._acquisition.product_id, self._acquisition.sensing_time,
+                self._infos, pixels, self._artefact, float(f"{own:.6g}"),
+            )  # fmt: skip
+            value = float(probability[cell] * weight[cell])
             self._candidates.append(
-                self._candidate(chunk.row + r, chunk.col + c, float(value[i]), float(size[i]), pixels)
-            )
+                NewProduct(
+                    product.row, product.col, product.score, value, encode(product, "raw"), round(float(size[i])),
+                    float(weight[cell]),
+                )
+            )  # fmt: skip
 
     @property
     def held_bytes(self) -> int:
@@ -86,16 +116,16 @@ class Chooser:
 
     def collect(self) -> list[NewProduct]:
         """The candidates since the last call that are still good enough, in the order in which they were offered."""
-        found = [new for new in self._candidates if new.value > self._floor * new.size]
+        found = [new for new in self._candidates if new.value * WORTH[Rung.LOSSLESS] > self._floor * new.size]
         self._candidates.clear()
         return found
 
-    def _candidate(self, row: int, col: int, value: float, size: float, pixels: U16) -> NewProduct:
-        product = Product(
-            self._grid, row, col, self._acquisition.product_id, self._acquisition.sensing_time, self._infos, pixels,
-            self._artefact, value,
-        )  # fmt: skip
-        return NewProduct(row, col, value, value, encode(product, "raw"), round(size))
+    def _in_context(self, chunk: Chunk) -> F32:
+        """Probabilities of a chunk's cells among what has been seen, float32 (cells,)."""
+        top, left = max(0, chunk.row - REACH), max(0, chunk.col - REACH)
+        near = self._scores[top : chunk.row + chunk.rows + REACH, left : chunk.col + chunk.cols + REACH]
+        rows, cols = chunk.row - top, chunk.col - left
+        return in_context(near)[rows : rows + chunk.rows, cols : cols + chunk.cols].reshape(-1)
 
     def _keep(self, density: float, size: float) -> None:
         """Count it in and the worst out; what has been out once sets the floor."""
@@ -105,3 +135,18 @@ class Chooser:
             density, size = heapq.heappop(self._kept)
             self._used -= size
             self._floor = max(self._floor, density)
+
+
+def final_values(probability: F32, waiting: Iterable[QueueRow]) -> list[tuple[float, int, int]]:
+    """Value, row and column of the cells of an acquisition in the queue, once all of it has been seen.
+
+    Args:
+        probability: in context, float32 (rows, cols).
+        waiting: what the queue holds of the acquisition.
+    """
+    cells = (item for item in waiting if item.rung is Rung.LOSSLESS)
+    return [(float(probability[item.row, item.col]) * item.weight, item.row, item.col) for item in cells]
+
+
+def _block(chunk: Chunk) -> tuple[slice, slice]:
+    return slice(chunk.row, chunk.row + chunk.rows), slice(chunk.col, chunk.col + chunk.cols)

@@ -13,6 +13,7 @@ from onboard import __version__
 from onboard.change.classify import Classifier
 from onboard.change.rule import ScoreRule
 from onboard.config import DetectConfig
+from onboard.downlink.ladder import Rung
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
 from onboard.loop import Run
@@ -28,6 +29,10 @@ def product_name(grid_id: int, product_id: str, row: int, col: int) -> str:
     """File name of a product below `products/`: stable between runs, safe on any file system."""
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in product_id)[:80]
     return f"g{grid_id}_{safe}_r{row:04d}c{col:04d}.obp"
+
+
+def _other_name(row: AcquisitionRow, item: QueueRow) -> str:
+    return f"{product_name(row.grid_id, row.product_id, item.row, item.col)[:-4]}_{item.rung.name.lower()}.obp"
 
 
 def collect(
@@ -51,7 +56,9 @@ def collect(
         passes.append(result)
         truths[row.id] = result.truth
     wanted = {row.id for row in looked_at}
-    queue = [item for item in store.queue.fitting(config.budget_bytes) if item.coded and item.acquisition in wanted]
+    fitting = [item for item in store.queue.fitting(config.budget_bytes) if item.coded and item.acquisition in wanted]
+    queue = [item for item in fitting if item.rung is Rung.LOSSLESS]
+    others = [item for item in fitting if item.rung is not Rung.LOSSLESS]
     painter = Painter(store, run, rows, bundle, encoder, config.history)
     detections = []
     for rank, item in enumerate(queue, start=1):
@@ -78,7 +85,8 @@ def collect(
         passes=tuple(passes),
         detections=tuple(detections),
         budget_bytes=config.budget_bytes,
-        used_bytes=sum(item.size for item in queue),
+        used_bytes=sum(item.size for item in fitting),
+        others=tuple((item.id, _other_name(rows[item.acquisition], item)) for item in others),
         wall_seconds=wall_seconds,
         tiles=run.tiles,
         stage_seconds=dict(stage_seconds),

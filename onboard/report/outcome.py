@@ -95,8 +95,9 @@ class Outcome:
 
     Attributes:
         passes: every finished pass of the streams given, in time order.
-        detections: the queue, best first; pictures are filled for the top ones.
-        budget_bytes, used_bytes: the downlink budget and what the queue takes of it.
+        detections: the cells in the queue, best first; pictures are filled for the top ones.
+        budget_bytes, used_bytes: the downlink budget and what the queue takes of it, on all rungs of the ladder.
+        others: (queue id, file name) of the products that are not one cell without loss.
         stage_seconds: CPU-side wall seconds by stage ("read", "prepare", "encode", "score", "code", "store", ...).
         counters: faults and skips by kind, e.g. {"truncated": 1, "remainder_px": 812}.
         refused: (where, reason, kind) of each refused input.
@@ -115,3 +116,4 @@ class Outcome:
     counters: Mapping[str, int] = field(default_factory=dict)
     refused: tuple[tuple[str, str, str], ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    others: tuple[tuple[int, str], ...] = ()

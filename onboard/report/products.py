@@ -23,7 +23,9 @@ def write_products(store: Store, outcome: Outcome, out: Path, geotiff: bool) -> 
         DiskFullError: no space left; the queue itself is safe in the store.
     """
     folder = out / FOLDER
-    keep = {detection.product for detection in outcome.detections}
+    products = [(detection.queue_id, detection.product) for detection in outcome.detections]
+    products += outcome.others
+    keep = {name for _, name in products}
     written: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -31,12 +33,12 @@ def write_products(store: Store, outcome: Outcome, out: Path, geotiff: bool) -> 
             if old.name not in keep:
                 old.unlink()
                 old.with_suffix(".tif").unlink(missing_ok=True)
-        for detection in outcome.detections:
-            payload = store.queue.payload(detection.queue_id)
+        for queue_id, name in products:
+            payload = store.queue.payload(queue_id)
             if payload is None:
-                log.error("%s: its bytes in the store no longer match their checksum", detection.product)
+                log.error("%s: its bytes in the store no longer match their checksum", name)
                 continue
-            path = folder / detection.product
+            path = folder / name
             path.write_bytes(payload)
             written.append(path)
             if geotiff:
@@ -44,7 +46,7 @@ def write_products(store: Store, outcome: Outcome, out: Path, geotiff: bool) -> 
                     write_geotiff(decode(payload), str(path.with_suffix(".tif")))
                     written.append(path.with_suffix(".tif"))
                 except ProductError as error:
-                    log.error("%s: %s", detection.product, error)
+                    log.error("%s: %s", name, error)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise DiskFullError(f"{folder}: no space left; the queue is safe in the store") from error

@@ -1,7 +1,7 @@
 """What the ground has ordered: the contact plan, and queries of operators that are in force. Tables of the state.
 
 A query makes products go first by their `priority` in the queue (0: nobody asked; see `queue`): those that wait already
-when it is taken, those of later acquisitions when they are chosen (`downlink.asked`). A planner reads the same column.
+when it is taken, those of later acquisitions when they are chosen (`downlink.asked`). The planner reads it too.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from onboard.downlink.ladder import Rung
 from onboard.downlink.link.orders import Order, PassWindow, Plan, Query, tag_of
 from onboard.sense.grid import Grid
 from onboard.store.database import transaction
+from onboard.store.rows import ALONE
 
 SCHEMA = """
 CREATE TABLE pass_window (
@@ -102,17 +104,26 @@ class Orders:
             "DELETE FROM query WHERE tag NOT IN (SELECT tag FROM query ORDER BY issued DESC, tag LIMIT ?)",
             (MAX_QUERIES,),
         )
+        return self._jump(query, touches)
+
+    def _jump(self, query: Query, touches: Touches) -> int:
+        """Raise what waits of the cells that a query touches: where a region will do, the region that holds one."""
+        regions = dict(self._db.execute("SELECT id, delivered FROM queue WHERE rung=?", (Rung.LOSSY,)))
         rows = self._db.execute(
-            "SELECT queue.id, queue.row, queue.col, crs, transform, width, height FROM queue"
+            "SELECT queue.id, chip, queue.row, queue.col, crs, transform, width, height FROM queue"
             " JOIN acquisition ON acquisition.id = queue.acquisition JOIN grid ON grid.id = acquisition.grid"
-            " WHERE NOT delivered AND priority < ?",
-            (query.priority,),
+            " WHERE NOT delivered AND rung=? AND priority < ?",
+            (Rung.LOSSLESS, query.priority),
         ).fetchall()
         grids: dict[tuple[str, ...], Grid] = {}
-        jumping = []
-        for identity, row, col, *place in rows:
+        jumping: set[int] = set()
+        for identity, chip, row, col, *place in rows:
             grid = grids.setdefault(tuple(map(str, place)), Grid(place[0], tuple(json.loads(place[1])), *place[2:]))
             if touches(grid, query, row, col):
-                jumping.append((query.priority, identity))
-        self._db.executemany("UPDATE queue SET priority=? WHERE id=?", jumping)
-        return len(jumping)
+                jumping.add(identity if query.lossless or chip not in regions else chip)
+        cursor = self._db.executemany(
+            "UPDATE queue SET priority=?1, chip=CASE WHEN ?2 AND chip=0 THEN ?3 ELSE chip END"
+            " WHERE id=?4 AND priority < ?1 AND NOT delivered",
+            ((query.priority, query.lossless, ALONE, identity) for identity in sorted(jumping)),
+        )
+        return max(0, cursor.rowcount)

@@ -1,31 +1,35 @@
-"""The downlink queue: products by value per byte, as many as fit a byte budget and a small reserve.
+"""The downlink queue: products by worth per byte, as many as fit a byte budget and a small reserve.
 
-A product enters as a candidate: whole, but not yet coded for the ground, its size estimated. `settle` replaces it by
-its coded form. Its rank stays what the estimate made it, so that the outcome does not depend on when it was coded; the
-reserve makes up for the estimates' error, and moves up when the ground has confirmed others. What is confirmed counts
-no more, but stays until storage is short: then it is the first to leave.
+A cell enters as a candidate: whole, but not yet coded for the ground, its size estimated. `settle` replaces it by its
+coded form, and adds the lossy regions that go down before it. Its rank among cells stays what the estimate made it:
+the outcome does not depend on when it was coded. The reserve makes up for the estimates' error, and moves up when the
+ground has confirmed others. What is confirmed counts no more, but stays until storage is short: then it is the first to
+leave.
 
-`priority` is a class above all value: 0 where nobody asked, else that of the operator's query (`store.orders`), 1..255.
-A greater one goes down first and leaves last; within a class value per byte decides.
+`priority` is a class above all worth: 0 where nobody asked, else that of the operator's query (`store.orders`), 1..255.
+A greater one goes down first and leaves last; within a class worth per byte decides.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from onboard.downlink.ladder import WORTH, Rung
 from onboard.store.database import transaction
 from onboard.store.rows import NewProduct, QueueRow
 
 SCHEMA = """
 CREATE TABLE queue (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, acquisition INTEGER NOT NULL, row INTEGER NOT NULL, col INTEGER NOT NULL,
-  score REAL NOT NULL, value REAL NOT NULL, density REAL NOT NULL, estimate INTEGER NOT NULL, size INTEGER NOT NULL,
-  coded INTEGER NOT NULL, sha256 TEXT NOT NULL, delivered INTEGER NOT NULL DEFAULT 0, payload BLOB NOT NULL,
-  priority INTEGER NOT NULL DEFAULT 0,
-  UNIQUE (acquisition, row, col));
+  id INTEGER PRIMARY KEY AUTOINCREMENT, acquisition INTEGER NOT NULL, rung INTEGER NOT NULL, row INTEGER NOT NULL,
+  col INTEGER NOT NULL, score REAL NOT NULL, value REAL NOT NULL, weight REAL NOT NULL, density REAL NOT NULL,
+  estimate INTEGER NOT NULL, size INTEGER NOT NULL, coded INTEGER NOT NULL, sha256 TEXT NOT NULL,
+  chip INTEGER NOT NULL DEFAULT 0, priority INTEGER NOT NULL DEFAULT 0, delivered INTEGER NOT NULL DEFAULT 0,
+  payload BLOB NOT NULL, UNIQUE (acquisition, rung, row, col));
 CREATE INDEX queue_worst ON queue (delivered DESC, priority, density, acquisition DESC, row DESC, col DESC, estimate);
 CREATE INDEX queue_sha256 ON queue (sha256);
 """
@@ -42,17 +46,40 @@ class Queue:
         self._db, self._where = db, where
 
     def enter(self, acquisition: int, products: Sequence[NewProduct], budget_bytes: int) -> None:
-        """Let candidates in, then the worst out until the queue fits."""
+        """Let products in, then the worst out until the queue fits."""
+        for new in products:
+            self._insert(acquisition, new)
+        self._trim(budget_bytes)
+
+    def enter_region(self, acquisition: int, chip: NewProduct, cells: Iterable[int]) -> None:
+        """Let in a lossy region of these cells (queue ids), in one transaction; nothing leaves before `trim`.
+
+        Who asked for them gets the region: what it leaves out of a cell is not what was asked for any more.
+        """
+        with transaction(self._db, self._where):
+            identity = self._insert(acquisition, chip)
+            self._db.executemany("UPDATE queue SET chip=?, priority=0 WHERE id=?", ((identity, cell) for cell in cells))
+
+    def revalue(self, acquisition: int, values: Iterable[tuple[float, int, int]]) -> None:
+        """New values (value, row, column) of the cells of an acquisition, inside the state's transaction."""
+        worth = WORTH[Rung.LOSSLESS]
         self._db.executemany(
-            "INSERT OR REPLACE INTO queue (acquisition, row, col, score, value, density, estimate, size, coded, sha256,"
-            " payload, priority) VALUES (?,?,?,?,?,?,?,?,0,?,?,?)",
+            f"UPDATE queue SET value=?1, density=?1*{worth}/estimate"
+            f" WHERE acquisition={int(acquisition)} AND rung={int(Rung.LOSSLESS)} AND row=?2 AND col=?3",
+            values,
+        )
+
+    def _insert(self, acquisition: int, new: NewProduct) -> int:
+        cursor = self._db.execute(
+            "INSERT OR REPLACE INTO queue (acquisition, rung, row, col, score, value, weight, density, estimate, size,"
+            " coded, sha256, chip, priority, payload) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
-                (acquisition, new.row, new.col, new.score, new.value, new.value / new.size, new.size, new.size,
-                 hashlib.sha256(new.payload).hexdigest(), new.payload, new.priority)
-                for new in products
+                acquisition, new.rung, new.row, new.col, new.score, new.value, new.weight,
+                new.value * WORTH[new.rung] / new.size, new.size, new.size, new.coded,
+                hashlib.sha256(new.payload).hexdigest(), new.chip, new.priority, new.payload,
             ),
         )  # fmt: skip
-        self._trim(budget_bytes)
+        return int(cursor.lastrowid or 0)
 
     def trim(self, budget_bytes: int) -> None:
         """Let the worst products leave until the queue fits."""
@@ -90,10 +117,11 @@ class Queue:
     def items(self) -> list[QueueRow]:
         """What waits to go down, best first, without payloads."""
         rows = self._db.execute(
-            "SELECT id, acquisition, row, col, score, value, estimate, size, coded, sha256, priority FROM queue"
-            " WHERE NOT delivered ORDER BY priority DESC, density DESC, acquisition, row, col"
+            "SELECT queue.id, queue.acquisition, row, col, score, value, estimate, size, coded, sha256, rung, weight,"
+            " density, chip, priority, sensing_time FROM queue JOIN acquisition ON acquisition.id = queue.acquisition"
+            " WHERE NOT delivered ORDER BY priority DESC, density DESC, queue.acquisition, rung, row, col"
         )
-        return [QueueRow(*row) for row in rows.fetchall()]
+        return [_row(row) for row in rows.fetchall()]
 
     def fitting(self, budget_bytes: int) -> list[QueueRow]:
         """The best of the queue that fit the budget together, best first, without payloads."""
@@ -111,3 +139,9 @@ class Queue:
         if row is None or hashlib.sha256(row[0]).hexdigest() != row[1]:
             return None
         return bytes(row[0])
+
+
+def _row(row: Sequence[Any]) -> QueueRow:
+    fields = list(row)
+    fields[8], fields[10], fields[15] = bool(row[8]), Rung(row[10]), datetime.fromisoformat(row[15])
+    return QueueRow(*fields)

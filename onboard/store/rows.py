@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onboard.downlink.ladder import Rung
 from onboard.sense.chunks import Chunk
 
 
@@ -38,11 +39,24 @@ class ChunkRow:
     truth: NDArray[np.float32] | None
 
 
+ALONE = -1
+"""In place of a lossy region's id: the cell was asked for to the bit, and no region takes it in."""
+
+
 @dataclass(frozen=True)
 class NewProduct:
-    """A candidate on its way into the queue: a whole product, and about how many bytes it will take once coded.
+    """A product on its way into the queue; a candidate is whole, but not yet coded for the ground.
 
-    `priority` is that of the operator's query that asked for it, 0 where nobody did.
+    Attributes:
+        row, col: upper-left cell.
+        score: probability of change of the cell (the greatest, of several).
+        value: what its cells are worth to the ground.
+        size: bytes; of a candidate about how many it will take once coded.
+        weight: what the value is the probability's multiple of: area and priority of a cell.
+        rung: what it holds.
+        coded: whether the payload is what goes down.
+        priority: of the operator's query that asked for it; 0 where nobody did.
+        chip: `ALONE` for a cell that was asked for to the bit, else 0.
     """
 
     row: int
@@ -51,12 +65,22 @@ class NewProduct:
     value: float
     payload: bytes
     size: int
+    weight: float = 1.0
+    rung: Rung = Rung.LOSSLESS
+    coded: bool = False
     priority: int = 0
+    chip: int = 0
 
 
 @dataclass(frozen=True)
 class QueueRow:
-    """One product in the downlink queue; `size` is the estimate until it is `coded`."""
+    """One product in the downlink queue; `size` is the estimate until it is `coded`.
+
+    Attributes:
+        density: worth per byte, by which it stays in the queue: value times what its rung brings, over the estimate.
+        chip: of a cell, the queue id of the lossy region that holds it; 0 where none does, `ALONE` where none may.
+        priority: of the operator's query that asked for it; 0 where nobody did.
+    """
 
     id: int
     acquisition: int
@@ -68,4 +92,9 @@ class QueueRow:
     size: int
     coded: bool
     sha256: str
+    rung: Rung
+    weight: float
+    density: float
+    chip: int
     priority: int
+    sensing_time: datetime

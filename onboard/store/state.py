@@ -135,6 +135,19 @@ class State:
             )
             self.queue.enter(acquisition, products, budget_bytes)
 
+    def close_up(
+        self, acquisition: int, products: Sequence[NewProduct], values: Iterable[tuple[float, int, int]], budget: int
+    ) -> None:
+        """What is known once all of an acquisition has been seen, in one transaction; again is the same as once.
+
+        Args:
+            products: the cheap rungs.
+            values: (value, row, column) of its cells in the queue.
+        """
+        with transaction(self._db, self._path):
+            self.queue.revalue(acquisition, values)
+            self.queue.enter(acquisition, products, budget)
+
     def done_chunks(self, acquisition: int) -> set[int]:
         """Indices of the committed chunks."""
         return {r[0] for r in self._db.execute("SELECT idx FROM chunk WHERE acquisition=?", (acquisition,))}

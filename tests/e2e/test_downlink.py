@@ -24,7 +24,8 @@ from ground.receive.receiver import Receiver
 from ground.receive.udp import listen, serve
 from onboard.cli.detect import main as detect
 from onboard.cli.downlink import main
-from onboard.downlink.product import encode
+from onboard.downlink.ladder import Rung
+from onboard.downlink.product import decode, encode
 from onboard.store import Store
 from tests.scenes import three_passes
 
@@ -100,9 +101,11 @@ def test_from_imagery_to_a_catalogue_whose_pixels_are_the_source(tmp_path):
     with Station(tmp_path) as station:
         assert downlink(tmp_path, station.at) == 0
     items = list(pystac.Catalog.from_file(str(tmp_path / "archive/catalog.json")).get_items(recursive=True))
-    best = max(items, key=lambda item: item.properties["onboard:score"])
+    assert {item.properties["onboard:rung"] for item in items} == {"event", "scores", "thumbnail", "lossy", "lossless"}
+    cells = [item for item in items if item.properties["onboard:rung"] == "lossless"]
+    best = max(cells, key=lambda item: item.properties["onboard:score"])
     assert best.properties["onboard:cell"] == [2, 5]
-    for item in items:
+    for item in cells:
         row, col = item.properties["onboard:cell"]
         date = f"{item.datetime:%Y%m%d}"
         with (
@@ -133,7 +136,10 @@ def test_candidates_that_were_never_coded_are_coded_first(tmp_path, capsys):
         assert json.loads(capsys.readouterr().out)["due"] == 1  # the first is coded, though it does not fit
         assert downlink(tmp_path, station.at, key=False) == 0
     found = archived(tmp_path)
-    assert set(found.values()) == {encode(p) for p in products(3)}
+    cells = {encode(p) for p in products(3)}
+    chips = [decode(payload) for payload in set(found.values()) - cells]
+    assert cells <= set(found.values())
+    assert {chip.rung for chip in chips} == {Rung.LOSSY} and sum(chip.inside().sum() for chip in chips) == 3
 
 
 def test_another_key_confirms_nothing(folder, capsys):

@@ -55,7 +55,7 @@ def test_a_polygon_that_is_asked_for_comes_down_with_all_bands(flying, capsys):
     with Station(flying) as station:
         assert a_pass(flying, station.at) == 4  # no plan has come up yet
         assert "no contact plan" in capsys.readouterr().err
-        a_pass(flying, station.at, "--pass-bytes", "2000")
+        a_pass(flying, station.at, "--pass-bytes", "100000")  # enough for all that waits, and for receipts
         assert json.loads(capsys.readouterr().out)["orders"] >= 2
         assert all(one["received"] for one in json.loads(ground("orders", flying / "archive", "--json"))["orders"])
 

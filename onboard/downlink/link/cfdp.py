@@ -17,7 +17,9 @@ from spacepackets.cfdp.pdu import EofPdu, FileDataPdu, MetadataParams, MetadataP
 from spacepackets.cfdp.pdu.file_data import FileDataParams
 from spacepackets.util import ByteFieldU16, ByteFieldU32
 
-from onboard.downlink.link.wire import MAX_PRODUCT_BYTES, SEGMENT_BYTES, Transfer
+from onboard.downlink.link.session import choose
+from onboard.downlink.link.wire import SEGMENT_BYTES, Transfer
+from onboard.downlink.plan import PlanSettings
 from onboard.store import Store
 from onboard.store.rows import QueueRow
 
@@ -56,6 +58,7 @@ class CfdpSession:
         store: open; its queue is what goes down.
         budget_bytes: of all PDUs of the pass together.
         entities: as for `pdus`.
+        planning: how the planner weighs; what does not fit the pass whole lets the next one go before it.
 
     Attributes:
         faults: unreadable products, by kind.
@@ -63,14 +66,15 @@ class CfdpSession:
         sent: how many of them have left whole.
     """
 
-    def __init__(self, store: Store, budget_bytes: int, entities: tuple[int, int]) -> None:
+    def __init__(
+        self, store: Store, budget_bytes: int, entities: tuple[int, int], planning: PlanSettings | None = None
+    ) -> None:
         self._queue, self._transfers, self._entities = store.queue, store.state.transfers, entities
         before = self._transfers.sent()
-        self._items = [
-            item
-            for item in store.queue.items()
-            if item.coded and 0 < item.size <= MAX_PRODUCT_BYTES and before.get(item.sha256, 0) < _segments(item)
-        ]
+        due = [item for item in store.queue.items() if before.get(item.sha256, 0) < _segments(item)]
+        everything = sum(item.size for item in due)
+        plans = (choose(due, {}, budget, planning or PlanSettings()) for budget in (budget_bytes, everything))
+        self._items = list(dict.fromkeys(item for plan in plans for item in plan))  # the pass's own, then all others
         self._left, self.spent_bytes = budget_bytes, 0
         self.faults: Counter[str] = Counter()
         self.due, self.sent = len(self._items), 0

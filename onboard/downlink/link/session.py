@@ -6,8 +6,10 @@ Whoever owns the link calls `transmit` whenever the link is free, `receive` with
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from datetime import UTC, datetime
 
 from onboard.downlink.asked import touches_cell
+from onboard.downlink.ladder import WORTH
 from onboard.downlink.link import seal
 from onboard.downlink.link.orders import tag_of
 from onboard.downlink.link.packet import PacketError
@@ -22,6 +24,7 @@ from onboard.downlink.link.wire import (
     prompt_bytes,
     receipt_bytes,
 )
+from onboard.downlink.plan import Offer, PlanSettings, plan
 from onboard.store import Store
 from onboard.store.rows import QueueRow
 
@@ -41,6 +44,8 @@ class Session:
         budget_bytes: of all packets of the pass together.
         key: shared with the ground; without one nothing that comes up is taken.
         now: seconds, of any clock that only goes forward.
+        settings: how long the sender waits.
+        planning: how the planner weighs.
         utc: the same instant in seconds since 1970-01-01 UTC; a query that has expired by then is not taken.
 
     Attributes:
@@ -57,11 +62,12 @@ class Session:
         key: bytes | None,
         now: float,
         settings: LinkSettings | None = None,
+        planning: PlanSettings | None = None,
         utc: float = 0.0,
     ) -> None:
         self._queue, self._transfers, self._key = store.queue, store.state.transfers, key
         self._orders, self._utc = store.state.orders, utc - now
-        self._settings = settings or LinkSettings()
+        self._settings, self._planning = settings or LinkSettings(), planning or PlanSettings()
         self._window = seal.Window(self._transfers.counter("highest", -1), self._transfers.counter("taken", 0))
         self._reserved = self._transfers.counter("number", 0)
         self._uncommitted = 0
@@ -77,7 +83,7 @@ class Session:
     def _plan(self, number: int, budget_bytes: int, now: float) -> None:
         """Choose what goes down, from the queue as it is now."""
         sent = self._transfers.sent()
-        self._items = plan(self._queue.items(), sent, budget_bytes)
+        self._items = choose(self._queue.items(), sent, budget_bytes, self._planning)
         self._sender = Sender(
             [(bytes.fromhex(item.sha256), item.size, sent.get(item.sha256, 0)) for item in self._items],
             number, budget_bytes, self._key is not None, now, self._settings,
@@ -205,19 +211,28 @@ class Session:
         return payload
 
 
-def plan(items: list[QueueRow], sent: dict[str, int], budget_bytes: int) -> list[QueueRow]:
-    """The coded products that fit the pass, best first, and the next one, which fills it and goes on in a later pass.
+def choose(items: list[QueueRow], sent: dict[str, int], budget_bytes: int, settings: PlanSettings) -> list[QueueRow]:
+    """The coded products that the planner sends in this pass, first to be sent first.
 
     Args:
         items: the queue, best first.
         sent: segments that left in earlier passes, by SHA-256; only the rest of a product counts.
     """
-    chosen: dict[str, QueueRow] = {}
-    used = 0
+    ready: dict[str, QueueRow] = {}
     for item in items:
-        if used >= budget_bytes:
-            break
-        if item.coded and 0 < item.size <= MAX_PRODUCT_BYTES and item.sha256 not in chosen:
-            chosen[item.sha256] = item
-            used += max(0, item.size - sent.get(item.sha256, 0) * SEGMENT_BYTES)
-    return list(chosen.values())
+        if item.coded and 0 < item.size <= MAX_PRODUCT_BYTES:
+            ready.setdefault(item.sha256, item)
+    offers = [
+        Offer(
+            key=sha, worth=item.value * WORTH[item.rung],
+            left=max(1, item.size - sent.get(sha, 0) * SEGMENT_BYTES), scene=item.acquisition, time=_utc(item),
+            priority=item.priority,
+        )
+        for sha, item in ready.items()
+    ]  # fmt: skip
+    return [ready[key] for key in plan(offers, budget_bytes, settings).order]
+
+
+def _utc(item: QueueRow) -> datetime:
+    time = item.sensing_time
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time

@@ -76,13 +76,13 @@ def test_the_products_hold_the_bands_that_were_asked_for(tmp_path):
     )
     score = np.full(48, np.nan, np.float32)
     score[2 * 8 + 4] = 0.25
-    with Asked([everything, part], acquisition, acquisition.grid, "m" * 64) as asked:
+    with Asked([everything, part], acquisition, acquisition.grid, "a" * 64) as asked:
         found = {(new.row, new.col): new for new in asked.offer(Chunk(0, 0, 0, 6, 8), score)}
     assert set(found) == {(2, 4), (2, 5)}
     assert {new.priority for new in found.values()} == {3}  # the more urgent of two
     assert decode(found[2, 4].payload).score == 0.25 and decode(found[2, 5].payload).score == 0.0
     assert [b.name for b in decode(found[2, 5].payload).bands] == ["B04"]
-    with Asked([everything], acquisition, acquisition.grid, "m" * 64) as asked:
+    with Asked([everything], acquisition, acquisition.grid, "a" * 64) as asked:
         (new,) = asked.offer(Chunk(0, 2, 4, 1, 4), np.zeros(4, np.float32))
     product = decode(new.payload)
     assert tuple(b.name for b in product.bands) == BANDS

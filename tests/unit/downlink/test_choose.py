@@ -1,13 +1,16 @@
 """The queue ends as the best by value per byte, whatever the order in which a pass shows its changes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
 from onboard.downlink.choose import Chooser
-from onboard.downlink.product import decode, encode, estimate_bytes
+from onboard.downlink.estimate import estimate_bytes
+from onboard.downlink.ladder import Rung
+from onboard.downlink.lossy import PSNR_DB, worst_psnr
+from onboard.downlink.product import decode, encode
 from onboard.downlink.settle import settle
 from onboard.sense.acquisition import BandInfo
 from onboard.sense.chunks import plan_chunks
@@ -18,6 +21,7 @@ from tests.scenes import landscape
 from tests.unit.downlink.test_product import GRID, product
 
 ROWS, COLS = 12, 10
+PLACE = replace(GRID, width=COLS * 32, height=ROWS * 32)
 BUDGET = 60_000
 
 
@@ -38,11 +42,11 @@ def chosen(folder, dn, score, order, broken_off=()):
     """Cells that fit the budget after the chunks of a pass were offered in `order`; `broken_off` after some of them."""
     chunks = plan_chunks(ROWS, COLS, (32, COLS * 32), COLS * 1024)
     with Store(folder) as store:
-        grid = store.state.add_grid(GRID)
+        grid = store.state.add_grid(PLACE)
         row = store.state.begin(grid, Pass().sensing_time, "p", "a" * 64, "{}", (ROWS, COLS), [], {})
 
         def begin():
-            return Chooser(store.queue, BUDGET, Pass(), GRID, ("B02", "B03"), "a" * 64)
+            return Chooser(store.queue, BUDGET, Pass(), PLACE, ("B02", "B03"), "a" * 64)
 
         chooser = begin()
         for index in order:
@@ -58,11 +62,19 @@ def chosen(folder, dn, score, order, broken_off=()):
         assert settle(store.queue, BUDGET) == 0
         items = store.queue.fitting(BUDGET)
         assert all(item.coded for item in items)
-        for item in items:
+        chips = {item.id: decode(store.queue.payload(item.id)) for item in items if item.rung is Rung.LOSSY}
+        cells = [item for item in items if item.rung is Rung.LOSSLESS]
+        assert {item.rung for item in items[: len(chips)]} == {Rung.LOSSY}  # they go down first
+        for item in cells:
             payload = store.queue.payload(item.id)
             assert len(payload) == item.size
-            assert (decode(payload).dn == cell(dn, item.row, item.col)).all()
-        return {(item.row, item.col) for item in items}
+            original = cell(dn, item.row, item.col)
+            assert (decode(payload).dn == original).all()
+            chip = chips[item.chip]
+            found = cell(chip.dn, item.row - chip.row, item.col - chip.col)
+            assert chip.inside()[item.row - chip.row, item.col - chip.col]
+            assert worst_psnr(original, found, [0.0, 0.0], np.ones((1, 1), bool)) > 0.9 * PSNR_DB  # its own peak here
+        return {(item.row, item.col) for item in cells}
 
 
 def changes_at_the_start():
@@ -85,7 +97,8 @@ def test_the_order_of_looking_does_not_decide_what_goes_down(tmp_path):
 def test_a_run_broken_off_chooses_the_same(tmp_path):
     dn, score = changes_at_the_start()
     whole = chosen(tmp_path / "a", dn, score, range(ROWS))
-    assert whole == chosen(tmp_path / "b", dn, score, range(ROWS), broken_off=(0, 4, 5, 9))
+    broken = chosen(tmp_path / "b", dn, score, range(ROWS), broken_off=(0, 4, 5, 9))
+    assert len(whole ^ broken) <= 1  # regions merged on the way take other bytes: the last that fits may differ
 
 
 def test_a_budget_below_any_product_chooses_nothing(tmp_path):
@@ -95,26 +108,42 @@ def test_a_budget_below_any_product_chooses_nothing(tmp_path):
         assert chooser.collect() == []
 
 
-def test_unknown_scores_are_never_chosen(tmp_path):
+def test_an_unknown_cell_is_worth_what_its_neighbours_say_and_nothing_where_none_is_known(tmp_path):
     with Store(tmp_path) as store:
         chooser = Chooser(store.queue, BUDGET, Pass(), GRID, ("B02",), "a" * 64)
-        score = np.array([np.nan, 0.5, np.nan, 0.0], np.float32)
-        chooser.offer(plan_chunks(2, 2, (64, 64))[0], score, landscape((2, 2), bands=1))
-        assert [(new.row, new.col) for new in chooser.collect()] == [(0, 1)]
+        score = np.full((2, 9), np.nan, np.float32)
+        score[0, 1] = 0.9
+        chooser.offer(plan_chunks(2, 9, (64, 288))[0], score.reshape(-1), landscape((2, 9), bands=1))
+        chosen = {(new.row, new.col): new.value for new in chooser.collect()}
+        assert set(chosen) == {(r, c) for r in range(2) for c in range(4)}  # as far as the kernel reaches
+        assert chosen[0, 1] == pytest.approx(0.9)
+        assert all(value == pytest.approx(0.3) for cell, value in chosen.items() if cell != (0, 1))
+
+
+def test_what_cannot_be_seen_and_what_the_operator_does_not_want_is_never_chosen(tmp_path):
+    with Store(tmp_path) as store:
+        priority = np.ones((10, 20), np.float32)
+        priority[0, 1] = 0.0
+        priority[1, 0] = 5.0
+        chooser = Chooser(store.queue, BUDGET, Pass(), GRID, ("B02",), "a" * 64, priority=priority)
+        score, area = np.full(4, 0.5, np.float32), np.array([0, 1, 1, 1], np.float32)
+        chooser.offer(plan_chunks(2, 2, (64, 64))[0], score, landscape((2, 2), bands=1), area)
+        assert {(n.row, n.col): n.value for n in chooser.collect()} == pytest.approx({(1, 0): 2.5, (1, 1): 0.5})
 
 
 def test_a_candidate_damaged_in_the_store_is_dropped_and_counted(tmp_path):
     dn, score = changes_at_the_start()
     with Store(tmp_path) as store:
-        grid = store.state.add_grid(GRID)
+        grid = store.state.add_grid(PLACE)
         row = store.state.begin(grid, Pass().sensing_time, "p", "a" * 64, "{}", (ROWS, COLS), [], {})
-        chooser = Chooser(store.queue, BUDGET, Pass(), GRID, ("B02", "B03"), "a" * 64)
+        chooser = Chooser(store.queue, BUDGET, Pass(), PLACE, ("B02", "B03"), "a" * 64)
         chooser.offer(plan_chunks(ROWS, COLS, (32, COLS * 32), COLS * 1024)[0], score[0], dn[:, :32])
         store.state.commit(row.id, [], chooser.collect(), {}, BUDGET)
         before = store.queue.items()
         store.state._db.execute("UPDATE queue SET payload=substr(payload, 1, 200) WHERE id=?", (before[0].id,))
         assert settle(store.queue, BUDGET) == 1
-        assert {item.id for item in store.queue.items()} == {item.id for item in before[1:]}
+        cells = [item for item in store.queue.items() if item.rung is Rung.LOSSLESS]
+        assert {item.id for item in cells} == {item.id for item in before[1:]}
 
 
 @pytest.mark.parametrize("bands", [2, 4, 10])

@@ -7,7 +7,7 @@ import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onboard.downlink.product import CODECS, Product, ProductError, decode, encode, recode, write_geotiff
+from onboard.downlink.product import Product, ProductError, decode, encode, recode, write_geotiff
 from onboard.sense.acquisition import BandInfo
 from onboard.sense.grid import Grid
 
@@ -30,7 +30,7 @@ def test_decode_of_encode_is_the_product(seed, bands, replicated, top):
     dn = np.random.default_rng(seed).integers(0, top, (bands, 32, 32)).astype(np.uint16)
     if replicated:
         dn[bands // 2 :] = np.repeat(np.repeat(dn[bands // 2 :, ::2, ::2], 2, axis=1), 2, axis=2)
-    for codec in CODECS:
+    for codec in ("j2k", "raw"):
         assert same(decode(encode(product(dn), codec)), product(dn))
     assert recode(encode(product(dn), "raw")) == encode(product(dn))
 

@@ -95,7 +95,8 @@ def test_the_page_needs_only_itself_and_says_what_is_there(archive):
 
 
 def test_what_a_product_says_never_becomes_markup(tmp_path):
-    hostile = replace(products(1)[0], product_id='"><script>alert(1)</script>', model="<b>")
+    bands = tuple(replace(band, name=f"<b>{band.name}") for band in products(1)[0].bands)
+    hostile = replace(products(1)[0], product_id='"><script>alert(1)</script>', bands=bands)
     Station(put(tmp_path / "a", [hostile])).update(now=NOW)
     page = (tmp_path / "a/report.html").read_text()
     assert "<script>alert" not in page and "&lt;script&gt;alert" in page

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from onboard.change.record import FLAG_CLEAR, record_dtype, seal
+from onboard.downlink.ladder import Rung
 from onboard.errors import StoreError
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import Grid
@@ -179,3 +180,35 @@ def test_two_runs_cannot_hold_one_store(tmp_path):
     with Store(tmp_path), pytest.raises(StoreError, match="in use"):
         Store(tmp_path)
     Store(tmp_path).close()
+
+
+def test_closing_up_twice_is_closing_up_once(tmp_path):
+    cells = [NewProduct(0, col, 0.5, 0.5, bytes([col]) * 10, 10, weight=2.0) for col in range(3)]
+    event = NewProduct(0, 0, 0.9, 1.5, b"event", 5, rung=Rung.EVENT, coded=True)
+    with Store(tmp_path) as store:
+        row = begin(store)
+        store.state.commit(row.id, [], cells, {}, 1000)
+        found = []
+        for _ in range(2):
+            store.state.close_up(row.id, [event], [(0.8, 0, 1), (0.1, 0, 2)], 1000)
+            found.append([(i.rung, i.row, i.col, i.value, i.density, i.coded) for i in store.queue.items()])
+    assert found[0] == found[1]
+    assert [(rung, col, value) for rung, _, col, value, _, _ in found[0]] == [
+        (Rung.EVENT, 0, 1.5), (Rung.LOSSLESS, 1, 0.8), (Rung.LOSSLESS, 0, 0.5), (Rung.LOSSLESS, 2, 0.1)
+    ]  # fmt: skip
+
+
+def test_a_region_enters_with_its_cells_and_they_leave_before_it(tmp_path):
+    cells = [NewProduct(0, col, 0.5, 0.5, bytes([col]) * 100, 100) for col in range(4)]
+    with Store(tmp_path) as store:
+        row = begin(store)
+        store.state.commit(row.id, [], cells, {}, 1000)
+        held = [item.id for item in store.queue.items() if item.col < 3]
+        chip = NewProduct(0, 0, 0.5, 1.5, b"c" * 60, 60, rung=Rung.LOSSY, coded=True)
+        store.queue.enter_region(row.id, chip, held)
+        best, *others = store.queue.items()
+        assert best.rung is Rung.LOSSY and {item.col: item.chip for item in others} == dict.fromkeys(
+            range(3), best.id
+        ) | {3: 0}
+        store.queue.trim(100)
+        assert [item.rung for item in store.queue.items()] == [Rung.LOSSY]

@@ -1,0 +1,40 @@
+"""The probability of change of a cell among its neighbours: change comes in patches, and so do clouds. Pure arrays.
+
+    p' = (2 p + m) / 3, and m / 3 where the cell itself is unknown (clouded, no clear past),
+
+with m the mean of the known cells around it and its own, weighted by (1, 4, 6, 4, 1) / 16 along rows and columns. A
+cell that could not be compared lies in the middle of a flood as often as anywhere, and is worth a look there only. The
+weights were chosen on simulated seeds 2 to 6 among a handful that differed little.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+KERNEL = np.array([1, 4, 6, 4, 1], dtype=np.float32) / 16
+REACH = 2
+"""Cells that the kernel reaches to each side."""
+
+F32 = NDArray[np.float32]
+
+
+def in_context(score: F32) -> F32:
+    """Probabilities in context, float32 (rows, cols), 0 where neither the cell nor any near it is known.
+
+    Args:
+        score: float32 (rows, cols), 0 or more; nan where unknown.
+    """
+    known = ~np.isnan(score)
+    own = np.where(known, score, np.float32(0))
+    weight = _smooth(known.astype(np.float32))
+    around = np.divide(_smooth(own), weight, out=np.zeros_like(own), where=weight > 0)
+    return np.asarray((2 * own + around) / 3, dtype=np.float32)
+
+
+def _smooth(x: F32) -> F32:
+    """Binomial smoothing; what lies outside counts nothing."""
+    rows, cols = x.shape
+    padded = np.pad(x, REACH)
+    lines = sum(k * padded[i : i + rows] for i, k in enumerate(KERNEL))
+    return np.asarray(sum(k * lines[:, i : i + cols] for i, k in enumerate(KERNEL)), dtype=np.float32)
