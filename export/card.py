@@ -82,9 +82,37 @@ Training hash `{model["training_hash"]}`.
 | --- | --- | --- | --- | --- |
 {chr(10).join(rows)}
 """
+    text += _calibration(parity.get("calibration", {}))
+    if manifest.get("budgets"):
+        text += "\n## Budgets\n\n" + "\n".join(_lines(manifest["budgets"])) + "\n"
     if "detection" in parity:
         text += "\n## Detection\n\n" + "\n".join(_lines(parity["detection"])) + "\n"
     return f"{text}\n{LIMITS}\n{DATA}"
+
+
+def _calibration(found: Mapping[str, Any]) -> str:
+    """The search's table, best first, and whether the weights were trained on."""
+    if "search" not in found:
+        return ""
+    text = f"""
+## Calibration of INT8
+
+Chosen on {found["tiles"]} tiles of the training places by signal-to-noise ratio of the latents; the one kept is marked.
+
+| runtime | method | weights | activations | SNR, dB | cosine, median | cosine, minimum |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+    for runtime, rows in found["search"].items():
+        for row in rows:
+            mark = " *" if row.get("kept") else ""
+            begin = f"| {runtime} | {row['method']} | {row['weights']} | {row['activations']}{mark} "
+            if "refused" in row:
+                text += f"{begin}| {row['refused']} | | |\n"
+            else:
+                text += f"{begin}| {row['snr_db']:.2f} | {row['cosine_median']:.5f} | {row['cosine_min']:.5f} |\n"
+    if found.get("trained_on"):
+        text += f"\nTrained on through the rounding (export/qat.py): {', '.join(found['trained_on'])}.\n"
+    return text
 
 
 def _lines(values: Mapping[str, Any], before: str = "") -> list[str]:

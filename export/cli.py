@@ -105,13 +105,21 @@ def export(
     out: Annotated[Path, typer.Option(help="The bundle is written to OUT/NAME.")],
     name: Annotated[str | None, typer.Option(help="Of the bundle; the band set's by default.")] = None,
     score: Annotated[
-        str, typer.Option(help="Score rule: surprise, cosine, euclidean, or its constants as JSON or @FILE.")
-    ] = "surprise",
+        str, typer.Option(help="Score rule: surprise (default), cosine, euclidean, or its constants as JSON or @FILE.")
+    ] = "",
     cloud: Annotated[str | None, typer.Option(help="Head of `ground train cloud`, as @FILE.")] = None,
     detection: Annotated[str | None, typer.Option(help="Detection figures to merge in, as JSON or @FILE.")] = None,
-    calibrate: Annotated[str, typer.Option(help="Range of activations: minmax, percentile or entropy.")] = "minmax",
+    calibrate: Annotated[
+        str, typer.Option(help="search: every way of quantising, the best is kept; or minmax, percentile, entropy.")
+    ] = "search",
+    qat: Annotated[bool, typer.Option(help="Train on through the rounding where INT8 misses its gates.")] = True,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="Take score, cloud head, detection figures, version and budgets from this bundle."),
+    ] = None,
+    budgets: Annotated[str | None, typer.Option(help="Of `benchmarks export --budgets`, as @FILE.")] = None,
     tiles: Annotated[int, typer.Option(min=1, help="Tiles to calibrate on, and at most as many to compare.")] = 2048,
-    version: Annotated[int, typer.Option(min=1, help="Of the bundle.")] = 1,
+    version: Annotated[int | None, typer.Option(min=1, help="Of the bundle; 1 by default.")] = None,
     seed: Annotated[int, typer.Option(help="Which tiles are drawn.")] = 0,
     tflite: Annotated[bool, typer.Option(help="TFLite beside ONNX.")] = True,
     gates: Annotated[Path, typer.Option(help="Thresholds that fail the export.", exists=True, dir_okay=False)] = GATES,
@@ -119,18 +127,22 @@ def export(
     """Export CHECKPOINT to ONNX and TFLite, fp32 and INT8, check parity, pack a bundle; parity.json goes to stdout."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
     log = logging.getLogger("onboard-export")
-    rule = _rule(score)
-    figures = _json(detection, "--detection") if detection else None
-    head = _json(cloud, "--cloud") if cloud else None
+    earlier = _earlier(like) if like else {}
+    rule = _rule(score) if score or "score" not in earlier else earlier["score"]
+    figures = _json(detection, "--detection") if detection else earlier.get("detection")
+    head = _json(cloud, "--cloud") if cloud else earlier.get("cloud")
+    measured = _json(budgets, "--budgets") if budgets else {}
 
     import torch
 
-    from export import bundle, convert, parity, quantise
+    from export import bundle, convert, parity
+    from export.calibration import CHOICES, METHODS, Choice
+    from export.qat import STEPS
     from ground.scenes import pairs
     from ground.training.encoder import load_checkpoint
 
-    if calibrate not in quantise.METHODS:
-        raise typer.BadParameter(f"{calibrate!r} is none of {', '.join(quantise.METHODS)}", param_hint="--calibrate")
+    if calibrate not in ("search", *METHODS):
+        raise typer.BadParameter(f"{calibrate!r} is none of search, {', '.join(METHODS)}", param_hint="--calibrate")
     torch.set_num_threads(1)
     try:
         trained = load_checkpoint(checkpoint)
@@ -142,17 +154,26 @@ def export(
         unseen = [scene for scene in scenes if scene.place in recipe.hold_out] or scenes
         with tempfile.TemporaryDirectory() as folder:
             calibration = pairs.sample_cells(seen, tiles, seed)
-            made = convert.all_artefacts(trained, Path(folder), calibration, calibrate, tflite)
+            choices = CHOICES if calibrate == "search" else (Choice(calibrate),)
+            converted = convert.all_artefacts(
+                trained, Path(folder), calibration, choices, tflite, gates, STEPS if qat else 0
+            )
+            made = converted.made
             places = tuple(sorted({scene.place for scene in unseen}))
             real = pairs.sample_cells(unseen, tiles, seed)
             report = parity.report(trained, made, real, places, figures)
             missed = failures(report, gates)
             if missed:
                 raise ValueError(f"no bundle written: {'; '.join(missed)}")
-            report["calibration"] = {"method": calibrate, "tiles": len(calibration), "seed": seed}
+            report["calibration"] = {
+                "tiles": len(calibration), "seed": seed, "search": converted.searched,
+                "trained_on": converted.trained_on,
+            }  # fmt: skip
             target = bundle.pack(
-                out, name or recipe.name, trained, made, report, score=rule, cloud=head, version=version
-            )
+                out, name or recipe.name, trained, made, report, score=rule, cloud=head,
+                version=version or earlier.get("version", 1),
+                budgets=measured.get(name or recipe.name) or earlier.get("budgets"),
+            )  # fmt: skip
     except OnboardError as error:
         log.error("%s", error)
         raise typer.Exit(error.exit_code) from error
@@ -163,8 +184,26 @@ def export(
     typer.echo((target / "parity.json").read_text(), nl=False)
 
 
+def _earlier(folder: Path) -> dict[str, Any]:
+    """What a bundle holds that an export of the same weights would not find out again."""
+    from onboard.infer.bundle import CLOUD, MANIFEST, load_bundle
+
+    try:
+        load_bundle(str(folder.resolve()))
+        manifest, parity = (json.loads((folder / name).read_text()) for name in (MANIFEST, "parity.json"))
+        found = {key: manifest[key] for key in ("score", "version", "budgets") if key in manifest}
+        if "detection" in parity:
+            found["detection"] = parity["detection"]
+        if (folder / CLOUD).exists():
+            found["cloud"] = json.loads((folder / CLOUD).read_text())
+    except (OnboardError, OSError) as error:
+        raise typer.BadParameter(str(error), param_hint="--like") from error
+    return found
+
+
 def _rule(text: str) -> dict[str, Any]:
-    """The whole score rule for the manifest, with every constant written out."""
+    """The whole score rule for the manifest, with every constant written out; nothing is "surprise"."""
+    text = text or "surprise"
     raw = {"rule": text} if text in SCORE_RULES else _json(text, "--score")
     try:
         return ScoreRule.from_dict(raw).to_dict()

@@ -15,9 +15,9 @@ from onboard.change.rule import ScoreRule
 from onboard.config import DetectConfig
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
-from onboard.loop import Run
 from onboard.report.outcome import CellStatus, Detection, Outcome, PassResult
 from onboard.report.pictures import Painter
+from onboard.run import Run
 from onboard.sense.grid import CELL, Grid
 from onboard.sense.stream import Stream
 from onboard.store import Store
@@ -43,6 +43,7 @@ def collect(
 ) -> Outcome:
     """Everything the writers need, from the store and the streams."""
     rows = {row.id: row for row in store.state.acquisitions(encoder.artefact.sha256)}
+    rows |= {one: store.state.acquisition(one) for one in run.looked_at if one not in rows}  # of the model before
     looked_at = [rows[identity] for identity in dict.fromkeys(run.looked_at)]
     grids = dict(store.state.grids())
     passes, truths = [], {}
@@ -65,6 +66,8 @@ def collect(
             counters[error.kind] = sum(1 for other in run.refused if other.kind == error.kind)
     if run.skipped:
         counters["already_done"] = run.skipped
+    if run.both:
+        counters["looked_at_by_two_models"] = run.both
     if run.damaged_products:
         counters["product_crc"] = run.damaged_products
     if store.memory.reset:
