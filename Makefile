@@ -4,7 +4,7 @@ FULL := .venv
 FLIGHT := .venv-flight
 DEMO_OUT := out/demo
 
-.PHONY: help demo test lint types full-env flight-env clean
+.PHONY: help demo test test-tflite-runtime lint types full-env flight-env clean
 
 help:
 	@echo "make demo    run onboard-detect on real imagery and on the simulator, flight dependencies alone"
@@ -24,6 +24,12 @@ full-env: $(FULL)/.stamp
 
 test: full-env
 	$(FULL)/bin/python -m pytest
+
+# tflite_runtime ended in 2023: Python 3.11 at most, NumPy 1. What must hold there too, in an environment of its own.
+test-tflite-runtime:
+	python3.11 -m venv .venv-tflite-runtime
+	.venv-tflite-runtime/bin/pip install --quiet --disable-pip-version-check "numpy<2" "tflite-runtime==2.14.0" pytest cryptography onnxruntime "rasterio>=1.4,<2" pylibjpeg-openjpeg spacepackets
+	PYTHONPATH=. .venv-tflite-runtime/bin/python -m pytest -p no:cacheprovider tests/unit/infer tests/unit/install/test_other_engine.py
 
 lint: full-env
 	$(FULL)/bin/ruff check .
@@ -47,4 +53,4 @@ demo: flight-env
 	@PYTHON_BIN=$(CURDIR)/$(FLIGHT)/bin OUT=$(CURDIR)/$(DEMO_OUT) bash tools/demo.sh
 
 clean:
-	rm -rf $(FULL) $(FLIGHT) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(FULL) $(FLIGHT) .venv-tflite-runtime build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

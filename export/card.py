@@ -84,9 +84,9 @@ Training hash `{model["training_hash"]}`.
 """
     text += _calibration(parity.get("calibration", {}))
     if manifest.get("budgets"):
-        text += "\n## Budgets\n\n" + "\n".join(_lines(manifest["budgets"])) + "\n"
+        text += "\n## Budgets\n\n" + "\n".join(listed(manifest["budgets"])) + "\n"
     if "detection" in parity:
-        text += "\n## Detection\n\n" + "\n".join(_lines(parity["detection"])) + "\n"
+        text += "\n## Detection\n\n" + "\n".join(listed(parity["detection"])) + "\n"
     return f"{text}\n{LIMITS}\n{DATA}"
 
 
@@ -115,12 +115,12 @@ Chosen on {found["tiles"]} tiles of the training places by signal-to-noise ratio
     return text
 
 
-def _lines(values: Mapping[str, Any], before: str = "") -> list[str]:
+def listed(values: Mapping[str, Any], before: str = "") -> list[str]:
     """A nested mapping of figures as a flat list."""
     lines = []
     for key, value in values.items():
         if isinstance(value, Mapping):
-            lines += _lines(value, f"{before}{key}, ")
+            lines += listed(value, f"{before}{key}, ")
         else:
             lines.append(f"- {before}{key}: {value:.4g}" if isinstance(value, float) else f"- {before}{key}: {value}")
     return lines

@@ -68,6 +68,31 @@ def bundle_command(
     typer.echo(f"{out}: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}")
 
 
+@app.command("amend")
+def amend_command(
+    folder: Annotated[Path, typer.Argument(help="Of a bundle.", exists=True, file_okay=False)],
+    score: Annotated[str, typer.Option(help="As of `export`.")] = "",
+    cloud: Annotated[str, typer.Option(help="As of `export`.")] = "",
+    detection: Annotated[str, typer.Option(help="As of `export`.")] = "",
+    budgets: Annotated[str, typer.Option(help="As of `export`.")] = "",
+    version: Annotated[int | None, typer.Option(min=1, help="Of the bundle.")] = None,
+) -> None:
+    """Change what the bundle in FOLDER says beside its artefacts, which stay as they are, and seal it again."""
+    from export.amend import amend
+    from onboard.infer.bundle import load_bundle
+
+    with _clear():
+        measured = _json(budgets, "--budgets") if budgets else None
+        amend(
+            folder,
+            _rule(score) if score else None,
+            _json(cloud, "--cloud") if cloud else None,
+            _json(detection, "--detection") if detection else None,
+            None if measured is None else measured.get(load_bundle(str(folder.resolve())).name, measured),
+            version,
+        )
+
+
 @app.command()
 def verify(
     package: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],

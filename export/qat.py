@@ -21,9 +21,9 @@ from export.quantise import input_scale
 from ground.models.ravaen import Encoder
 from ground.training.encoder import TrainedEncoder
 
-STEPS = 600
+STEPS = 300
 BATCH = 128
-LEARNING_RATE = 3e-4
+LEARNING_RATE = 1e-4
 WEIGHT_LEVELS = 63
 """Of either sign: 7 bits, as `reduce_range` has them."""
 

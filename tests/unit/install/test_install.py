@@ -5,7 +5,6 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from export import known, sign
