@@ -1,17 +1,14 @@
-"""What an adversary sends: uplinks that must be refused, and damaged packets and products for the decoders."""
+"""What an adversary sends up: forged, replayed, damaged and shuffled reports and orders; all must be refused."""
 
 from __future__ import annotations
 
 import random
-import zlib
 from collections.abc import Sequence
-from time import monotonic
 
 from benchmarks.channel import corrupted
-from onboard.downlink.link.packet import PacketError
-from onboard.downlink.link.seal import MAC_BYTES, seal
-from onboard.downlink.link.wire import Report, unpack_down, unpack_report
-from onboard.downlink.product import ProductError, decode
+from onboard.downlink.link.orders import DEGREE, PassWindow, Plan, Query
+from onboard.downlink.link.seal import MAC_BYTES, seal, seal_order
+from onboard.downlink.link.wire import Report
 
 HEADER = 6
 
@@ -25,7 +22,7 @@ def uplink(genuine: Sequence[bytes], target: bytes, rng: random.Random) -> bytes
     packet, other = rng.choice(genuine), rng.choice(genuine)
     kind = rng.randrange(6)
     if kind == 0:
-        return seal(rng.randbytes(32), Report(rng.randrange(1 << 62), 0, (target,), ()))  # another key
+        return _forged(rng.randbytes(32), target, rng)  # another key
     if kind == 1:
         return packet  # replayed
     if kind == 2:
@@ -39,30 +36,14 @@ def uplink(genuine: Sequence[bytes], target: bytes, rng: random.Random) -> bytes
     return packet[:HEADER] + bytes(middle) + packet[-MAC_BYTES:]
 
 
-def fuzz(
-    packets: Sequence[bytes], bodies: Sequence[bytes], products: Sequence[bytes], seconds: float, seed: int
-) -> int:
-    """Damage packets, reports and products, mend their checksums, decode them; only typed refusals are let pass.
-
-    Returns:
-        how many were tried.
-    """
-    rng, tried, end = random.Random(seed), 0, monotonic() + seconds
-    while monotonic() < end:
-        tried += 1
-        kind = tried % 3
-        try:
-            if kind == 0:
-                unpack_down(_mended(corrupted(rng.choice(packets), rng)))
-            elif kind == 1:
-                unpack_report(corrupted(rng.choice(bodies), rng))
-            else:
-                decode(_mended(corrupted(rng.choice(products), rng)))
-        except (PacketError, ProductError):
-            continue
-    return tried
-
-
-def _mended(data: bytes) -> bytes:
-    """With a CRC-32 that fits, so that what lies behind the checksum is reached."""
-    return data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "big")
+def _forged(key: bytes, target: bytes, rng: random.Random) -> bytes:
+    """An acknowledgement, a contact plan or a query under a key that is not the spacecraft's."""
+    kind, counter = rng.randrange(3), rng.randrange(1 << 62)
+    if kind == 0:
+        return seal(key, Report(counter, 0, (target,), ()))
+    issued = rng.randrange(1 << 32)
+    if kind == 1:
+        window = PassWindow(rng.randrange(1 << 31), rng.randrange(1, 1000), rng.randrange(1, 1 << 32), 1_000_000)
+        return seal_order(key, Plan(issued, (window,)), counter)
+    ring = tuple((rng.randrange(-DEGREE, DEGREE), rng.randrange(-DEGREE, DEGREE)) for _ in range(rng.randrange(3, 9)))
+    return seal_order(key, Query(issued, (1 << 32) - 1, 255, True, (), ring), counter)

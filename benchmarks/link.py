@@ -18,19 +18,26 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.channel import Channel, Faults, MemoryArchive
-from benchmarks.hostile import fuzz, uplink
+from benchmarks.hostile import uplink
 from benchmarks.queued import coded, fill
 from ground.receive.archive import Archive
 from ground.receive.inbox import Inbox
 from ground.receive.receiver import ProductArchive, Receiver
+from onboard.downlink.link.orders import DEGREE, PassWindow, Plan, Query
+from onboard.downlink.link.seal import seal_order
 from onboard.downlink.link.session import Session
-from onboard.downlink.link.wire import Report, Transfer, pack_segment, report_body
 from onboard.store import Store
 
 KEY = bytes(range(32))
 PLENTY = 1 << 40
 RATE = 1e6
 MAX_PASSES = 200
+ORDERS = (
+    Plan(1, (PassWindow(100, 600, 75_000_000, 1_000_000),)),
+    Query(1, 1 << 31, 1, True, (), ((0, 0), (DEGREE, 0), (0, DEGREE))),
+)
+ORDERS_FROM = 1 << 40
+"""Their counters, beyond those of the reports before them."""
 CHANNELS = {
     "loss_0": Faults(),
     "loss_1pct": Faults(loss=0.01),
@@ -47,7 +54,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=100, help="runs a channel, and a channel with cuts")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--uplinks", type=int, default=10_000, help="hostile ones")
-    parser.add_argument("--fuzz-seconds", type=float, default=20.0, help="of the decoders")
     parser.add_argument("--megabytes", type=float, default=5.0, help="of the queue that goodput is measured with")
 
 
@@ -67,7 +73,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for name, loss in (("0", 0.0), ("1pct", 0.01), ("10pct", 0.1), ("30pct", 0.3)):
             metrics[f"goodput_{name}_loss"] = round(goodput(folder, loss, args.megabytes), 4)
         metrics |= killed(folder, payloads, args.kills) | hostile(folder, payloads, args.uplinks)
-        metrics["fuzzed"] = fuzzed(payloads, args.fuzz_seconds)
     metrics["seconds"] = round(perf_counter() - start, 1)
     return {"metrics": metrics, "runs": runs}
 
@@ -142,29 +147,28 @@ def hostile(folder: Path, payloads: list[bytes], uplinks: int) -> dict[str, Any]
         channel = Channel(random.Random(8), Faults(), RATE)
         one_pass(place, MemoryArchive(), channel, budget=40_000)
         waiting = place.waiting()
-        packets = [uplink(channel.uplink, bytes.fromhex(waiting[0]), rng) for _ in range(uplinks)]
+        orders = [seal_order(KEY, order, ORDERS_FROM + n) for n, order in enumerate(ORDERS)]
+        genuine = [*channel.uplink, *orders]
+        packets = [uplink(genuine, bytes.fromhex(waiting[0]), rng) for _ in range(uplinks)]
         with Store(place.store) as store:
             session = Session(store, PLENTY, KEY, channel.now)
+            for packet in orders:
+                session.receive(packet, channel.now)
+            ordered = store.state.orders.windows(), store.state.orders.queries(0)
             tracemalloc.start()
             for packet in packets:
                 session.receive(packet, channel.now)
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
+            changed = (store.state.orders.windows(), store.state.orders.queries(0)) != ordered
             session.close()
         return {
             "hostile_uplinks": uplinks,
             "hostile_uplinks_refused": session.faults.total(),
             "hostile_confirmed": len(waiting) - len(place.waiting()),
+            "hostile_orders_taken": int(changed),
             "hostile_memory_kb": round(peak / 1e3, 1),
         }
-
-
-def fuzzed(payloads: list[bytes], seconds: float) -> int:
-    """Damaged packets, reports and products decoded; anything but a typed refusal ends the benchmark."""
-    transfer = Transfer(bytes(8), 3000)
-    packets = [pack_segment(1, transfer, i, bytes(transfer.length(i))) for i in range(3)]
-    body = report_body(Report(9, 9, (bytes(32),) * 3, ((transfer, ((0, 1), (2, 2))),) * 2))
-    return fuzz(packets, [body], payloads[:4], seconds, 0)
 
 
 def one_pass(

@@ -36,6 +36,7 @@ def pack(
     *,
     score: Mapping[str, Any],
     cloud: Mapping[str, Any] | None = None,
+    event: Mapping[str, Any] | None = None,
     version: int = 1,
     budgets: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -46,6 +47,7 @@ def pack(
         parity: from `export.parity.report`.
         score: the score rule that the flight software applies to these latents.
         cloud: the head that tells hidden sub-cells, from `ground train cloud`.
+        event: the head that tells events from seasons and weather, from `ground train event`.
         version: of the bundle, counted up by whoever publishes it.
         budgets: by artefact, from `python -m benchmarks export --budgets`; only those of these artefacts are kept.
 
@@ -78,8 +80,9 @@ def pack(
     }
     write_json(staging / "manifest.json", manifest)
     write_json(staging / "parity.json", parity)
-    if cloud is not None:
-        write_json(staging / "cloud.json", cloud)
+    for file, head in (("cloud.json", cloud), ("event.json", event)):
+        if head is not None:
+            write_json(staging / file, head)
     (staging / "card.md").write_text(card.render(manifest, trained, parity))
     seal(staging)
     known.write_answers(staging)

@@ -61,7 +61,7 @@ def render(manifest: Mapping[str, Any], trained: TrainedEncoder, parity: Mapping
 
 RaVAEn {network}, {model["size"]}, the encoder's mean only ({model["parameters"]:,} parameters fly):
 a {TILE}x{TILE} px tile of {" ".join(manifest["bands"])} -> {model["latent"]} numbers.
-Change is scored by the rule "{manifest["score"]["rule"]}" (onboard/change/rule.py has its constants).
+{scored_by(manifest["score"])}
 After Ruzicka et al., Scientific Reports 12:16939 (2022), doi:10.1038/s41598-022-19437-5.
 
 ## Training
@@ -113,6 +113,11 @@ Chosen on {found["tiles"]} tiles of the training places by signal-to-noise ratio
     if found.get("trained_on"):
         text += f"\nTrained on through the rounding (export/qat.py): {', '.join(found['trained_on'])}.\n"
     return text
+
+
+def scored_by(score: Mapping[str, Any]) -> str:
+    """The card's line about the score rule."""
+    return f'Change is scored by the rule "{score["rule"]}" (onboard/change/rule.py has its constants).'
 
 
 def listed(values: Mapping[str, Any], before: str = "") -> list[str]:

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
+from export import restorer_cli
 from export.gates import GATES, failures
 from onboard.change.rule import ScoreRule
 from onboard.config import SCORE_RULES
@@ -71,10 +72,13 @@ def bundle_command(
 @app.command("amend")
 def amend_command(
     folder: Annotated[Path, typer.Argument(help="Of a bundle.", exists=True, file_okay=False)],
-    score: Annotated[str, typer.Option(help="As of `export`.")] = "",
-    cloud: Annotated[str, typer.Option(help="As of `export`.")] = "",
-    detection: Annotated[str, typer.Option(help="As of `export`.")] = "",
-    budgets: Annotated[str, typer.Option(help="As of `export`.")] = "",
+    score: Annotated[
+        str, typer.Option(help="Name of a rule, or constants as JSON or @FILE; those it does not name stay.")
+    ] = "",
+    cloud: Annotated[str, typer.Option(help="Head of `ground train cloud`, as @FILE.")] = "",
+    event: Annotated[str, typer.Option(help="Head of `ground train event`, as @FILE.")] = "",
+    detection: Annotated[str, typer.Option(help="Detection figures instead of those there, as JSON or @FILE.")] = "",
+    budgets: Annotated[str, typer.Option(help="Of `benchmarks export --budgets`, as @FILE.")] = "",
     version: Annotated[int | None, typer.Option(min=1, help="Of the bundle.")] = None,
 ) -> None:
     """Change what the bundle in FOLDER says beside its artefacts, which stay as they are, and seal it again."""
@@ -82,14 +86,16 @@ def amend_command(
     from onboard.infer.bundle import load_bundle
 
     with _clear():
+        constants = _constants(score) if score else None
         measured = _json(budgets, "--budgets") if budgets else None
         amend(
             folder,
-            _rule(score) if score else None,
-            _json(cloud, "--cloud") if cloud else None,
-            _json(detection, "--detection") if detection else None,
-            None if measured is None else measured.get(load_bundle(str(folder.resolve())).name, measured),
-            version,
+            constants,
+            cloud=_json(cloud, "--cloud") if cloud else None,
+            event=_json(event, "--event") if event else None,
+            detection=_json(detection, "--detection") if detection else None,
+            budgets=measured and measured.get(load_bundle(str(folder.resolve())).name, measured),
+            version=version,
         )
 
 
@@ -133,6 +139,7 @@ def export(
         str, typer.Option(help="Score rule: surprise (default), cosine, euclidean, or its constants as JSON or @FILE.")
     ] = "",
     cloud: Annotated[str | None, typer.Option(help="Head of `ground train cloud`, as @FILE.")] = None,
+    event: Annotated[str | None, typer.Option(help="Head of `ground train event`, as @FILE.")] = None,
     detection: Annotated[str | None, typer.Option(help="Detection figures to merge in, as JSON or @FILE.")] = None,
     calibrate: Annotated[
         str, typer.Option(help="search: every way of quantising, the best is kept; or minmax, percentile, entropy.")
@@ -140,7 +147,7 @@ def export(
     qat: Annotated[bool, typer.Option(help="Train on through the rounding where INT8 misses its gates.")] = True,
     like: Annotated[
         Path | None,
-        typer.Option(help="Take score, cloud head, detection figures, version and budgets from this bundle."),
+        typer.Option(help="Take score, heads, detection figures, version and budgets from this bundle."),
     ] = None,
     budgets: Annotated[str | None, typer.Option(help="Of `benchmarks export --budgets`, as @FILE.")] = None,
     tiles: Annotated[int, typer.Option(min=1, help="Tiles to calibrate on, and at most as many to compare.")] = 2048,
@@ -155,7 +162,8 @@ def export(
     earlier = _earlier(like) if like else {}
     rule = _rule(score) if score or "score" not in earlier else earlier["score"]
     figures = _json(detection, "--detection") if detection else earlier.get("detection")
-    head = _json(cloud, "--cloud") if cloud else earlier.get("cloud")
+    clouds = _json(cloud, "--cloud") if cloud else earlier.get("cloud")
+    events = _json(event, "--event") if event else earlier.get("event")
     measured = _json(budgets, "--budgets") if budgets else {}
 
     import torch
@@ -195,7 +203,7 @@ def export(
                 "trained_on": converted.trained_on,
             }  # fmt: skip
             target = bundle.pack(
-                out, name or recipe.name, trained, made, report, score=rule, cloud=head,
+                out, name or recipe.name, trained, made, report, score=rule, cloud=clouds, event=events,
                 version=version or earlier.get("version", 1),
                 budgets=measured.get(name or recipe.name) or earlier.get("budgets"),
             )  # fmt: skip
@@ -209,9 +217,12 @@ def export(
     typer.echo((target / "parity.json").read_text(), nl=False)
 
 
+app.command("restorer", epilog=restorer_cli.EPILOG)(restorer_cli.restorer)
+
+
 def _earlier(folder: Path) -> dict[str, Any]:
     """What a bundle holds that an export of the same weights would not find out again."""
-    from onboard.infer.bundle import CLOUD, MANIFEST, load_bundle
+    from onboard.infer.bundle import CLOUD, EVENT, MANIFEST, load_bundle
 
     try:
         load_bundle(str(folder.resolve()))
@@ -219,8 +230,9 @@ def _earlier(folder: Path) -> dict[str, Any]:
         found = {key: manifest[key] for key in ("score", "version", "budgets") if key in manifest}
         if "detection" in parity:
             found["detection"] = parity["detection"]
-        if (folder / CLOUD).exists():
-            found["cloud"] = json.loads((folder / CLOUD).read_text())
+        for key, file in (("cloud", CLOUD), ("event", EVENT)):
+            if (folder / file).exists():
+                found[key] = json.loads((folder / file).read_text())
     except (OnboardError, OSError) as error:
         raise typer.BadParameter(str(error), param_hint="--like") from error
     return found
@@ -228,12 +240,15 @@ def _earlier(folder: Path) -> dict[str, Any]:
 
 def _rule(text: str) -> dict[str, Any]:
     """The whole score rule for the manifest, with every constant written out; nothing is "surprise"."""
-    text = text or "surprise"
-    raw = {"rule": text} if text in SCORE_RULES else _json(text, "--score")
     try:
-        return ScoreRule.from_dict(raw).to_dict()
+        return ScoreRule.from_dict(_constants(text or "surprise")).to_dict()
     except OnboardError as error:
         raise typer.BadParameter(str(error), param_hint="--score") from error
+
+
+def _constants(text: str) -> dict[str, Any]:
+    """What `--score` names: a rule alone, or constants."""
+    return {"rule": text} if text in SCORE_RULES else _json(text, "--score")
 
 
 def _json(text: str, option: str) -> dict[str, Any]:

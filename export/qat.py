@@ -4,6 +4,8 @@ The student is the checkpoint with BatchNorm folded in. Its weights (7 bits, per
 bits, per tensor, ranges by minimum and maximum before training) are rounded as the integer graph does it, gradients
 pass straight through (Jacob et al. 2018, arXiv:1712.05877; `torch.fake_quantize_*`), and it learns the latents of the
 checkpoint on the calibration tiles. No label, no new data; what comes out is exported like any checkpoint.
+
+Measured: 80 steps gained 0.15 dB on an uneven test network, 300 0.28; on s2-10 it did not reach a gate of 27.2 dB.
 """
 
 from __future__ import annotations

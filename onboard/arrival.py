@@ -68,7 +68,10 @@ class Arrival:
             self.reader, self.acquisition.grid, bands, sample, self.looker(statistics, chunks), memory, buffer
         )
         displacement = scan.displacement(past[0])
-        pairs = scan.pairs(past, displacement, statistics, self.rule, self.encoder.artefact.output, self.config.history)
+        pairs = scan.pairs(
+            past, displacement, statistics, self.rule, self.encoder.artefact.output, self.config.history,
+            self.bundle.event,
+        )  # fmt: skip
         return Frozen(statistics, displacement, pairs)
 
     def comparisons(self, frozen: Frozen, past: Sequence[PastPass]) -> list[tuple[int, Comparison | None]]:
@@ -79,4 +82,5 @@ class Arrival:
 
     def _comparison(self, frozen: Frozen, past: PastPass) -> Comparison:
         then = statistics_from_list(past.statistics)
-        return Comparison(frozen.pairs[past.key], self.rule, self.bundle.bands, frozen.bands, then)
+        model = frozen.pairs[past.key]
+        return Comparison(model, self.rule, self.bundle.bands, frozen.bands, then, self.bundle.event)

@@ -22,7 +22,9 @@ from onboard.change.rule import ScoreRule
 from onboard.change.score import score_cells
 from onboard.clock import Stages
 from onboard.config import DetectConfig
+from onboard.downlink.asked import Asked
 from onboard.downlink.choose import Chooser
+from onboard.downlink.link.orders import Query
 from onboard.downlink.settle import settle
 from onboard.errors import InputError
 from onboard.found import chunk_row, not_looked_at, truth_share
@@ -36,7 +38,7 @@ from onboard.sense.chunks import Chunk, plan_chunks
 from onboard.sense.grid import CELL
 from onboard.sense.stream import Stream
 from onboard.store import Store
-from onboard.store.rows import AcquisitionRow, ChunkRow
+from onboard.store.rows import AcquisitionRow, ChunkRow, NewProduct
 from onboard.succession import look
 
 GROUP_BYTES = 4_000_000
@@ -67,6 +69,7 @@ class Detector:
         stages: where time is added up.
         progress: called after each chunk.
         stop: asked between chunks; True ends the run after what is committed.
+        queries: of operators; the cells they touch are kept whatever their score.
         keeper: replaces a model that fails; without one its ModelError ends the run.
     """
 
@@ -79,10 +82,11 @@ class Detector:
         stages: Stages,
         progress: Progress = lambda *_: None,
         stop: Callable[[], bool] = lambda: False,
+        queries: Sequence[Query] = (),
         keeper: Keeper | None = None,
     ) -> None:
         self.config, self.store, self.stages, self.progress, self.stop = config, store, stages, progress, stop
-        self.keeper = keeper
+        self.queries, self.keeper = queries, keeper
         self._use(bundle, encoder, keeper.current.vouch if keeper else lambda _: None)
 
     def take(self, model: Model) -> None:
@@ -90,7 +94,7 @@ class Detector:
         self._use(model.bundle, model.encoder, model.vouch)
 
     def like(self, model: Model) -> Detector:
-        """The same with another model, which nothing replaces."""
+        """The same with another model, which nothing replaces; what operators ask for is kept by this one alone."""
         other = Detector(self.config, model.bundle, model.encoder, self.store, self.stages, self.progress, self.stop)
         other.take(model)
         return other
@@ -177,6 +181,7 @@ class Detector:
             if row is None or row.settings != config.fingerprint() or (row.rows, row.cols) != (rows, cols):
                 with self.stages.time("prescan"):
                     frozen = arrival.freeze(chunks, past, store.memory)
+                    self.vouch([])  # what is usual between two passes was found with the model's latents
                 row = store.state.begin(
                     grid_id, acquisition.sensing_time, acquisition.product_id, self.artefact, config.fingerprint(),
                     (rows, cols), [one.sensing_time for one in past[: config.history]], frozen.to_dict(),
@@ -210,17 +215,19 @@ class Detector:
             arrival.reader, arrival.acquisition.grid, len(self.bundle.bands), todo, place.frozen.displacement, lookers,
             self.stages,
         )  # fmt: skip
-        with closing(parts):
-            return self._compare_and_choose(place, parts, chooser, finished, run)
+        wanted = Asked(self.queries, arrival.acquisition, run.grids[row.grid_id], self.artefact)
+        with closing(parts), wanted:
+            return self._compare_and_choose(place, parts, chooser, wanted, finished, run)
 
     def _compare_and_choose(
-        self, place: _Place, parts: Iterator[Part], chooser: Chooser, finished: int, run: Run
+        self, place: _Place, parts: Iterator[Part], chooser: Chooser, wanted: Asked, finished: int, run: Run
     ) -> bool:
         """The chunks that are not yet committed."""
         row = place.row
         total = row.rows * row.cols
         group: list[tuple[ChunkRow, Records | None]] = []
         counters: dict[str, int] = {}
+        asked: list[NewProduct] = []
         for part in parts:
             chunk = part.chunk
             if part.look is None or part.pixels is None:
@@ -235,17 +242,19 @@ class Detector:
                 group.append((chunk_row(chunk, status, score, truth), part.look.records))
                 with self.stages.time("choose"):
                     chooser.offer(chunk, score, part.pixels.original)
+                    asked += wanted.offer(chunk, score)
             finished += chunk.cells
             run.tiles += chunk.cells
             stopping = self.stop()
             looked = sum(item[0].chunk.cells for item in group)
-            if stopping or looked >= self.config.group_cells or chooser.held_bytes >= GROUP_BYTES:
-                self._commit(row.id, place.memory_id, group, chooser, counters)
+            held = chooser.held_bytes + sum(len(new.payload) for new in asked)
+            if stopping or looked >= self.config.group_cells or held >= GROUP_BYTES:
+                self._commit(row.id, place.memory_id, group, chooser, asked, counters)
             self.progress(place.arrival.acquisition, finished, total)
             if stopping and finished < total:
                 run.interrupted = True
                 return False
-        self._commit(row.id, place.memory_id, group, chooser, counters)
+        self._commit(row.id, place.memory_id, group, chooser, asked, counters)
         return True
 
     def _compare(
@@ -277,13 +286,14 @@ class Detector:
         memory_id: int,
         group: list[tuple[ChunkRow, Records | None]],
         chooser: Chooser,
+        asked: list[NewProduct],
         counters: dict[str, int],
     ) -> None:
         """The memory first (idempotent), then everything else in one transaction; empties what it was given."""
         if not group:
             return
         self.vouch([records for _, records in group if records is not None])
-        products = chooser.collect()
+        products = [*chooser.collect(), *asked]  # a cell that was asked for replaces the same one chosen for its score
         with self.stages.time("store"):
             self.store.memory.write(
                 memory_id, [(item.chunk, records) for item, records in group if records is not None]
@@ -292,6 +302,7 @@ class Detector:
                 acquisition, [item for item, _ in group], products, counters, self.config.budget_bytes
             )
         group.clear()
+        asked.clear()
         counters.clear()
 
     def _oddities(self, acquisition: Acquisition, rows: int, cols: int) -> dict[str, int]:

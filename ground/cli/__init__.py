@@ -15,6 +15,11 @@ from typer.main import get_command
 COMMANDS = {
     "train": ("ground.cli.train", "Train the networks that fly."),
     "receive": ("ground.cli.receive", "Receive products, archive and acknowledge them."),
+    "passes": ("ground.cli.passes", "Passes from a TLE, and the contact plan that goes up."),
+    "ask": ("ground.cli.ask", "Ask for the pixels of a polygon."),
+    "orders": ("ground.cli.orders", "What was ordered, and whether the spacecraft has it."),
+    "mosaic": ("ground.cli.mosaic", "The current picture of each granule, with the age of each cell."),
+    "report": ("ground.cli.report", "Write the report and the index of detections of an archive."),
     "evaluate": ("ground.cli.evaluate", "Measure detection on labelled imagery."),
 }
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ground.cli import evaluate_restore
 from onboard.errors import OnboardError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure the flight software on labelled imagery.")
@@ -296,3 +297,7 @@ def _finite(value):  # type: ignore[no-untyped-def]
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+app.command("sr")(evaluate_restore.sr)
+app.command("denoise")(evaluate_restore.denoise)

@@ -34,9 +34,12 @@ def receive(
     """Receive products, archive each one once, and acknowledge those that are on the disk."""
     from ground.receive.archive import Archive
     from ground.receive.inbox import Inbox
+    from ground.receive.outbox import Outbox
     from ground.receive.receiver import Receiver
     from ground.receive.udp import listen as bind
     from ground.receive.udp import serve
+    from ground.station.report import Live
+    from ground.station.watch import Watch
     from onboard.cli.console import Stopper
     from onboard.downlink.link.seal import load_key
 
@@ -46,16 +49,18 @@ def receive(
         with (
             Archive(archive) as products,
             Inbox(archive / "inbox.sqlite", int(time.time()) * COUNTER_STEPS_PER_S) as inbox,
+            Outbox(archive) as outbox,
             bind(listen) as one,
             stopper,
         ):
-            receiver = Receiver(inbox, products, secret)
+            receiver = Receiver(inbox, products, secret, outbox, lambda: int(time.time()))
             host, port = one.getsockname()[:2]
             typer.echo(f"listening on {host}:{port}", err=True)
-            serve(one, receiver, stopper.asked, idle, products.index)
+            with Watch(archive, Live(f"{host}:{port}")):
+                serve(one, receiver, stopper.asked, idle, products.index)
     except OnboardError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
     counts = {name: receiver.counts[name] for name in sorted(receiver.counts)}
     told = {"products": 0, **counts, "forgotten": inbox.forgotten}
-    typer.echo(json.dumps(told) if as_json else f"{told['products']} new products; open {archive / 'catalog.json'}")
+    typer.echo(json.dumps(told) if as_json else f"{told['products']} new products; open {archive / 'report.html'}")

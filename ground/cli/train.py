@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ground.cli import restore
 from ground.cli.head import EPILOG, head
 from onboard.errors import OnboardError
 from onboard.sense.bands import BAND_SETS, canonical_band
@@ -143,6 +144,49 @@ def cloud(
 
 
 @app.command()
+def event(
+    out: Annotated[Path, typer.Option(help="The head is written here, as JSON, for `onboard-export --event @FILE`.")],
+    bundle: Annotated[str, typer.Option(help="Whose records are seen: a shipped bundle's name or a folder.")] = "s2-10",
+    quiet: Annotated[
+        list[Path] | None, typer.Option(help="Folder with real pairs without a disaster below it; repeat.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=2, help="Simulated landscapes of each kind; a fifth are kept aside.")] = 16,
+    first: Annotated[int, typer.Option(min=0, help="The first of these seeds.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of weights, batches and what is drawn.")] = 0,
+) -> None:
+    """Train the head that tells events from seasons and weather, on simulated disasters (ten minutes)."""
+    import json
+
+    import torch
+
+    from ground.training.event import train_event
+    from onboard.infer.bundle import load_bundle
+    from onboard.infer.runtime import load_encoder
+    from onboard.sense.simulator.spec import DISASTERS
+
+    torch.set_num_threads(1)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
+    log = logging.getLogger("ground")
+    last_trained = first + seeds - max(1, seeds // 5)
+
+    def streams(numbers: range) -> list[str]:
+        return [f"sim:{number}?disaster={kind}" for number in numbers for kind in (*DISASTERS, "none")]
+
+    pairs_below = sorted({path.parent for root in quiet or [] for path in root.rglob("*.tif")})
+    try:
+        model = load_bundle(bundle)
+        head, figures = train_event(
+            model, load_encoder(model, "onnx", "int8"), streams(range(first, last_trained)),
+            streams(range(last_trained, first + seeds)), pairs_below, seed, progress=log.info,
+        )  # fmt: skip
+    except OnboardError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    out.write_text(json.dumps(head.to_dict(model.bands) | {"figures": figures}, indent=1) + "\n", encoding="utf-8")
+    typer.echo(json.dumps({"metrics": figures}))
+
+
+@app.command()
 def forecaster(
     out: Annotated[Path, typer.Option(help="The weights are written here.")],
     landscapes: Annotated[int, typer.Option(min=1, help="Simulated landscapes of quiet seasons.")] = 16,
@@ -163,3 +207,5 @@ def forecaster(
 
 
 app.command("head", epilog=EPILOG)(head)
+app.command("sr", epilog=restore.EPILOG)(restore.sr)
+app.command("denoise", epilog=restore.EPILOG)(restore.denoise)

@@ -26,6 +26,8 @@ VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         {"loss_power": 0.0, "loss": 8.0, "water": 0.0},
     ),
     "no-water": ("without the gain of water (no flood is among these scenes)", {"water": 0.0}),
+    "no-event": ("without the head for events", {"event": 0.0}),
+    "event-ungated": ("the head for events in every scene", {"event_scale": 1e-9}),
     "no-rarity": ("a loss counts fully where the past was unusual", {"rarity": 1e6}),
     "no-cell-mean": ("the cell's mean residual counts fully", {"cell_mean": 0.0}),
     "whole-cell": ("mean over all sub-cells instead of the greatest", {"top_fine": 64, "top_coarse": 16}),

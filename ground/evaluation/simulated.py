@@ -119,16 +119,16 @@ def hidden_share(acquisition: Acquisition) -> NDArray[np.float64]:
 
 
 def fit_calibration(scored: Sequence[Scored], rule: ScoreRule) -> list[float]:
-    """(a, b) of `ScoreRule.calibration` by logistic regression on asinh(surprise), weighted to the rule's prior."""
+    """(a, b) of `ScoreRule.calibration` by logistic regression on the score, weighted to the rule's prior."""
     probability = np.concatenate([one.score["ours"] for one in scored])
     positive = np.concatenate([one.positive for one in scored])
     known = (probability > 0) & (probability < 1)
     probability, positive = probability[known], positive[known]
     prior = np.log(rule.prior / (1 - rule.prior))
     a, b = rule.calibration
-    surprise = (np.log(probability / (1 - probability)) - prior - a) / b  # asinh of it
+    score = (np.log(probability / (1 - probability)) - prior - a) / b
     weight = np.where(positive, rule.prior / positive.mean(), (1 - rule.prior) / (1 - positive.mean()))
-    fitted = LogisticRegression(C=1e6).fit(surprise[:, None], positive, sample_weight=weight)
+    fitted = LogisticRegression(C=1e6).fit(score[:, None], positive, sample_weight=weight)
     return [round(float(fitted.intercept_[0] - prior), 3), round(float(fitted.coef_[0, 0]), 3)]
 
 

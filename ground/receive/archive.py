@@ -13,15 +13,15 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-from rasterio.errors import RasterioError
 
 from ground.receive import stac
 from ground.receive.cog import to_cog
 from ground.receive.durable import UNFINISHED, make_folder, sync_folder, write_durably
-from onboard.downlink.product import ProductError, decode
+from onboard.downlink.product import decode
 from onboard.errors import StoreError
 
 PRODUCTS, STAC, QUARANTINE = "products", "stac", "quarantine"
@@ -35,12 +35,16 @@ log = logging.getLogger("ground.archive")
 class Archive:
     """A folder of products, locked against other processes. Use as a context manager.
 
+    Args:
+        folder: made where it is missing.
+        clock: tells when a product was archived, UTC; the item's `created`.
+
     Raises:
         StoreError: the folder cannot be written, or another process holds it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.folder, self._clock = folder, clock
         try:
             make_folder(folder / PRODUCTS)
             make_folder(folder / QUARANTINE)
@@ -54,7 +58,7 @@ class Archive:
             raise StoreError(f"{folder}: in use by another receiver") from error
         try:
             for left in folder.rglob(f"*{UNFINISHED}"):
-                left.unlink()
+                left.unlink(missing_ok=True)  # a report that is drawn at this moment may be gone already
             for shard in (*(folder / PRODUCTS).iterdir(), folder / QUARANTINE):
                 sync_folder(shard)  # names that the last process had no time to bring onto the disk
             self._quarantined = sum(path.stat().st_size for path in (folder / QUARANTINE).iterdir())
@@ -108,8 +112,9 @@ class Archive:
             product = decode(data)
             cog = to_cog(product)
             name, item = stac.collection_id(product), stac.item(product, sha256, len(data), cog)
+            item["properties"]["created"] = self._clock().isoformat()
             text = json.dumps(item, indent=1, allow_nan=False)
-        except (ProductError, RasterioError, ArithmeticError, ValueError, TypeError, AttributeError) as error:
+        except Exception as error:  # anyone may have made it, and GDAL has exceptions without a public name
             return self._quarantine(sha256, data, error)
         folder = self.folder / STAC / name
         write_durably(folder / f"{sha256}.tif", cog)

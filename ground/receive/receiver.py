@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from ground.receive.inbox import Inbox
 from onboard.downlink.link import seal
+from onboard.downlink.link.orders import Order
 from onboard.downlink.link.packet import PacketError
 from onboard.downlink.link.wire import (
     EVERYTHING,
@@ -22,6 +24,7 @@ from onboard.downlink.link.wire import (
     SHA_BYTES,
     Prompt,
     Ranges,
+    Receipt,
     Report,
     Segment,
     Transfer,
@@ -35,6 +38,12 @@ MAX_WAITING = 4096
 """Transfers that a report is due on, and archived ones known by heart; of more, a later prompt reminds."""
 MAX_RANGES = 120
 """Of one NAK; the rest is asked for in the next report."""
+ORDER_S = 0.5
+"""Between two times that an order goes up."""
+CONTACT_S = 3.0
+"""Silence after which nobody is there to take an order."""
+MAX_ORDERS = 8
+"""That go up at a time."""
 MAX_REPORTS = 8
 """Packets of one report."""
 
@@ -49,6 +58,16 @@ class ProductArchive(Protocol):
         """Archive a product; what became of it: "refused" means that it is not kept."""
 
 
+class OrderBook(Protocol):
+    """What the receiver needs of an outbox; times are seconds since 1970-01-01 UTC."""
+
+    def waiting(self, now: int) -> list[Order]:
+        """Orders without a receipt, oldest first."""
+
+    def received(self, tags: Iterable[bytes], now: int) -> int:
+        """Orders of which the receipt has come; how many of them were waiting."""
+
+
 class Receiver:
     """The receiving side.
 
@@ -56,13 +75,23 @@ class Receiver:
         inbox: unfinished products.
         archive: finished ones.
         key: shared with the spacecraft; without one nothing is reported.
+        orders: that go up while there is contact, until their receipt has come.
+        utc: seconds since 1970-01-01 UTC.
 
     Attributes:
         counts: packets and products by what became of them.
     """
 
-    def __init__(self, inbox: Inbox, archive: ProductArchive, key: bytes | None) -> None:
-        self._inbox, self._archive, self._key = inbox, archive, key
+    def __init__(
+        self,
+        inbox: Inbox,
+        archive: ProductArchive,
+        key: bytes | None,
+        orders: OrderBook | None = None,
+        utc: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._inbox, self._archive, self._key, self._orders, self._utc = inbox, archive, key, orders, utc
+        self._heard, self._contact_until, self._next_order, self._first_order = False, -1.0, 0.0, 0
         self._last_seen = 0
         self._archived: OrderedDict[Transfer, bytes] = OrderedDict()
         self._acks: OrderedDict[bytes, None] = OrderedDict()
@@ -87,19 +116,24 @@ class Receiver:
         except PacketError as error:
             self.counts[error.kind] += 1
             return False
-        self._last_seen = message.count
+        self._last_seen, self._heard = message.count, True
         if isinstance(message, Prompt):
             self._prompted(message)
+        elif isinstance(message, Receipt):
+            self._receipt(message)
         else:
             self._segment(message)
         return True
 
     def poll(self, now: float) -> list[bytes]:
-        """The reports that are due, as packets.
+        """The reports and orders that are due, as packets.
 
         Args:
             now: seconds, of any clock that only goes forward.
         """
+        return [*self._report_packets(now), *self._order_packets(now)]
+
+    def _report_packets(self, now: float) -> list[bytes]:
         if not (self._asked or now >= self._next_report) or not (self._acks or self._naks):
             return []
         self._asked, self._next_report = False, now + REPORT_S
@@ -109,6 +143,25 @@ class Receiver:
             self._naks.clear()
             return []
         return [seal.seal(self._key, report) for report in self._reports()]
+
+    def _order_packets(self, now: float) -> list[bytes]:
+        if self._heard:
+            self._heard, self._contact_until = False, now + CONTACT_S
+        if self._key is None or self._orders is None or now < self._next_order or now > self._contact_until:
+            return []
+        self._next_order = now + ORDER_S
+        waiting = self._orders.waiting(self._utc())
+        start = self._first_order % len(waiting) if len(waiting) > MAX_ORDERS else 0
+        self._first_order = start + MAX_ORDERS
+        chosen = (waiting[start:] + waiting[:start])[:MAX_ORDERS]
+        self.counts["orders"] += len(chosen)
+        return [seal.seal_order(self._key, order, self._inbox.next_counter()) for order in chosen]
+
+    def _receipt(self, receipt: Receipt) -> None:
+        if self._key is None or self._orders is None or not seal.is_genuine(self._key, receipt):
+            self.counts["forged"] += 1
+            return
+        self.counts["receipts"] += self._orders.received(receipt.tags, self._utc())
 
     def _segment(self, segment: Segment) -> None:
         self.counts["segments"] += 1

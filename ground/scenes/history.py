@@ -118,7 +118,7 @@ class Judge:
         self, history: History, model: Bundle, encoder: Encoder, rule: ScoreRule, config: DetectConfig
     ) -> None:
         self._history, self._bands, self._rule, self._config = history, model.bands, rule, config
-        self._output = encoder.artefact.output
+        self._output, self._event = encoder.artefact.output, model.event
         self._known: dict[tuple[int, tuple[int, ...]], list[Comparison | None]] = {}
 
     def score(self, look: int, past: Sequence[int]) -> F32:
@@ -151,9 +151,12 @@ class Judge:
         records, statistics = self._history.records, self._history.statistics
         old = [(records[earlier], statistics[earlier]) for earlier in past]
         models = fit_history(
-            records[look], statistics[look], old, self._rule, self._bands, self._output, self._config.history
-        )
+            records[look], statistics[look], old, self._rule, self._bands, self._output, self._config.history,
+            self._event,
+        )  # fmt: skip
         return [
-            None if model is None else Comparison(model, self._rule, self._bands, statistics[look], statistics[earlier])
+            None
+            if model is None
+            else Comparison(model, self._rule, self._bands, statistics[look], statistics[earlier], self._event)
             for model, earlier in zip(models, past, strict=True)
         ]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onboard.change.exact import exact_weights, ordered_sum
 from onboard.change.record import COARSE, FINE
 from onboard.errors import BundleError
 from onboard.sense.normalise import BandStatistics
@@ -83,9 +84,9 @@ class CloudTest:
         spread = np.array([item.spread for item in statistics])
         median = np.array([item.median for item in statistics])
         weights = (head.relative + head.absolute) * spread * step
-        self._weights = weights[:, list(order)].astype(np.float32)
+        self._weights = exact_weights(weights[:, list(order)], 10)  # of means of four
         self._bias = (head.bias + head.absolute @ median - zero * weights.sum(axis=1)).astype(np.float32)[:, None]
-        self._out = head.out.astype(np.float32)
+        self._out = head.out.astype(np.float32)[:, None]
         self._limit = np.float32(np.log(head.threshold / (1 - head.threshold)) - head.out_bias)
 
     def hidden(self, coarse: F32) -> NDArray[np.bool_]:
@@ -101,7 +102,8 @@ class CloudTest:
             bool (N, 64), on fine sub-cells.
         """
         units = np.maximum(np.matmul(self._weights, coarse) + self._bias, 0)  # (N, units, 16)
-        found = (np.einsum("u,nus->ns", self._out, units) > self._limit).reshape(-1, COARSE, COARSE)
+        units *= self._out
+        found = (ordered_sum(units) > self._limit).reshape(-1, COARSE, COARSE)
         if not found.any():
             return np.zeros((len(found), FINE * FINE), dtype=bool)
         blocks = found[:, :-1, :-1] & found[:, 1:, :-1] & found[:, :-1, 1:] & found[:, 1:, 1:]  # (N, 3, 3)

@@ -6,8 +6,11 @@ Computed with a model that `usual` learnt from the pre-scan's sample of cells, f
   bands (the chronochrome of Schaum & Stocker 1997, in both directions; ridge regression, so that collinear bands do no
   harm). Season, haze, sun and calibration are in the map; the residual is what they do not explain. Its length over the
   10 m bands, averaged over the greatest sub-cells, is robustly standardised by the scene's own median and spread.
-* **Signed evidence** (`signed`): loss of vegetation and gain of water, in physical units. Each counts only as far as
-  the scene shows more of it than of its mirror image: seasons make both, disasters make one.
+* **Signed evidence** (`signed`): loss of vegetation and gain of water, in physical units.
+* **Log odds of an event** (`event`): a small trained head on both spectra and the residual.
+
+The last two count only as far as the scene shows more of them than of their mirror image: seasons make both, disasters
+make one.
 
 The input is the uint8 input of the network, x = (u - 128) / 24: log reflectance standardised per acquisition and band.
 """
@@ -21,9 +24,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.change.record import COARSE, FINE, Records, coarse_bands, fine_bands
+from onboard.change.event import EventHead, EventTest, ResidualMap
+from onboard.change.exact import exact_weights, sum_of_squares
+from onboard.change.record import COARSE, FINE, Records
 from onboard.change.rule import ScoreRule
-from onboard.change.signed import Medians, Signed, damping
+from onboard.change.signed import Falls, Medians, Signed, damping
 from onboard.change.subcells import (
     INPUT_STEP,
     INPUT_ZERO,
@@ -52,8 +57,10 @@ class PairModel:
         backward: (B + 1, F): the other way.
         past_mean, past_whiten: (B,), (B, B): a past spectrum is unusual by |past_whiten @ (x - past_mean)|^2 / B.
         signed: scene medians that signed evidence is measured against.
-        loss_weight, water_weight: 0..1, how much the scene's losses of vegetation exceed its gains, and its gains of
-            water its losses, over all of the history (`usual.weigh`).
+        loss_weight, water_weight, event_weight: 0..1, how much the scene's losses of vegetation exceed its gains, its
+            gains of water its losses, and its events those seen with both passes exchanged, over all of the history
+            (`usual.weigh`).
+        residual_spread: (2 F,), usual size of each residual, forward and backward.
         surprise: (median, spread) of the residual's length over the sample.
         latent: (median, spread) of the latents' distance.
     """
@@ -65,6 +72,8 @@ class PairModel:
     signed: Medians
     loss_weight: float
     water_weight: float
+    event_weight: float
+    residual_spread: F64
     surprise: tuple[float, float]
     latent: tuple[float, float]
 
@@ -72,6 +81,17 @@ class PairModel:
         """Plain JSON values; float64 survives JSON exactly."""
         raw = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(self).items()}
         return raw | {"signed": asdict(self.signed)}
+
+    @property
+    def residual_map(self) -> ResidualMap:
+        """The residual as a map of the records' uint8."""
+        return ResidualMap.of(self.forward, self.backward, self.residual_spread)
+
+    @property
+    def mirrored_map(self) -> ResidualMap:
+        """Likewise with both passes exchanged."""
+        halves = np.split(self.residual_spread, 2)
+        return ResidualMap.of(self.backward, self.forward, np.concatenate(halves[::-1]))
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> PairModel:
@@ -84,6 +104,8 @@ class PairModel:
             signed=Medians(**raw["signed"]),
             loss_weight=float(raw["loss_weight"]),
             water_weight=float(raw["water_weight"]),
+            event_weight=float(raw["event_weight"]),
+            residual_spread=np.array(raw["residual_spread"], dtype=np.float64),
             surprise=tuple(raw["surprise"]),
             latent=tuple(raw["latent"]),
         )
@@ -97,6 +119,7 @@ class Comparison:
         rule: constants of the score.
         bands: of the records, in the bundle's order.
         now, past: band statistics of both acquisitions (needed to return to physical units).
+        event: the bundle's head for the log odds of an event, if it has one.
     """
 
     def __init__(
@@ -106,24 +129,18 @@ class Comparison:
         bands: Sequence[str],
         now: Sequence[BandStatistics],
         past: Sequence[BandStatistics],
+        event: EventHead | None = None,
     ) -> None:
         self._model, self._rule = model, rule
-        fine, coarse = fine_bands(bands), coarse_bands(bands)
-        self._order = fine + coarse
-        f, c = len(fine), len(coarse)
-        # e = M u + b: rows are the residuals forward and backward; columns fine past, fine now | coarse past, now
-        m = np.zeros((2 * f, 2 * f + 2 * c))
-        m[:f, :f], m[:f, f : 2 * f] = -model.forward[:f].T, np.eye(f)
-        m[f:, :f], m[f:, f : 2 * f] = np.eye(f), -model.backward[:f].T
-        m[:f, 2 * f : 2 * f + c] = -model.forward[f:-1].T
-        m[f:, 2 * f + c :] = -model.backward[f:-1].T
-        m *= INPUT_STEP
-        constant = -np.concatenate([model.forward[-1], model.backward[-1]]) - INPUT_ZERO * m.sum(axis=1)
-        self._fine, self._coarse = m[:, : 2 * f].astype(np.float32), m[:, 2 * f :].astype(np.float32)
-        self._constant = constant.astype(np.float32)[None, :, None]
+        residual = model.residual_map
+        self._fine, self._coarse = exact_weights(residual.fine, 8), exact_weights(residual.coarse, 8)
+        self._constant = residual.constant.astype(np.float32)[None, :, None]
+        self._event = None
+        if event is not None and rule.event * model.event_weight > NEGLIGIBLE:
+            self._event = EventTest(event, bands, now, past, residual)
         self._signed = Signed.for_bands(bands, now, past)
         whiten = model.past_whiten * INPUT_STEP / np.sqrt(len(bands))
-        self._whiten = whiten.astype(np.float32)
+        self._whiten = exact_weights(whiten, 10)  # of means of four
         offset = -(model.past_whiten @ model.past_mean) / np.sqrt(len(bands)) - INPUT_ZERO * whiten.sum(axis=1)
         self._whiten_offset = offset.astype(np.float32)[None, :, None]
 
@@ -149,36 +166,52 @@ class Comparison:
             residual *= valid[:, None]
             mean = residual.sum(axis=2, keepdims=True) / np.maximum(valid.sum(axis=1), 1)[:, None, None]
             residual -= (share * mean * valid[:, None]).astype(np.float32)
-        squares = np.einsum("nfs,nfs->ns", residual, residual)
-        return top_root_mean(squares, self._rule.top_fine)
+        return top_root_mean(sum_of_squares(residual), self._rule.top_fine)
 
-    def loss(self, now: Records, past: Records) -> F32:
-        """Loss of vegetation in log units, mean of the greatest sub-cells: float32 (N,); zeros without NIR and SWIR."""
+    def loss(self, now: Records, past: Records, falls: Falls | None = None) -> F32:
+        """Loss of vegetation in log units, mean of the greatest sub-cells: float32 (N,); zeros without NIR and SWIR.
+
+        Args:
+            falls: as `Signed.falls` gives them, where they are known already.
+        """
         if self._signed is None:
             return np.zeros(len(now), dtype=np.float32)
-        squares = self._signed.loss(self._signed.falls(now, past), self._model.signed)
+        squares = self._signed.loss(falls or self._signed.falls(now, past), self._model.signed)
         whitened = np.matmul(self._whiten, coarse_spectra(past)) + self._whiten_offset
-        squares *= damping(np.einsum("nbs,nbs->ns", whitened, whitened), self._rule)
+        squares *= damping(sum_of_squares(whitened), self._rule)
         return top_root_mean(squares * coarse_valid(now, past), self._rule.top_coarse)
 
-    def water(self, now: Records, past: Records) -> F32:
-        """Gain of water in log units, mean of the greatest sub-cells: float32 (N,); zeros without green, NIR, SWIR."""
+    def water(self, now: Records, past: Records, falls: Falls | None = None) -> F32:
+        """Gain of water in log units, mean of the greatest sub-cells: float32 (N,); zeros without green, NIR, SWIR.
+
+        Args:
+            falls: as `Signed.falls` gives them, where they are known already.
+        """
         if self._signed is None or not self._signed.sees_water:
             return np.zeros(len(now), dtype=np.float32)
-        squares = self._signed.water(self._signed.falls(now, past), self._model.signed)
+        squares = self._signed.water(falls or self._signed.falls(now, past), self._model.signed)
         return top_root_mean(squares * coarse_valid(now, past), self._rule.top_water)
 
     def score(self, now: Records, past: Records, latent_distance: F32) -> F32:
-        """Surprise + weighted loss + weighted distance of latents, each in spreads of the scene: float32 (N,)."""
+        """asinh of surprise, signed evidence and distance of latents, plus the log odds of an event: float32 (N,).
+
+        Surprise and distance are in spreads of the scene; each is weighted.
+
+        asinh is linear around 0 and logarithmic above: the tail of what did not change falls off like a power, so that
+        it is on a scale of log odds itself.
+        """
         model, rule = self._model, self._rule
-        score = (self.residual(now, past) - np.float32(model.surprise[0])) / np.float32(model.surprise[1])
-        weight = rule.loss * model.loss_weight
-        if weight > NEGLIGIBLE:
-            score += np.float32(weight) * self.loss(now, past)
-        weight = rule.water * model.water_weight
-        if weight > NEGLIGIBLE:
-            score += np.float32(weight) * self.water(now, past)
+        surprise = (self.residual(now, past) - np.float32(model.surprise[0])) / np.float32(model.surprise[1])
+        loss, water = rule.loss * model.loss_weight, rule.water * model.water_weight
+        falls = self._signed.falls(now, past) if self._signed and max(loss, water) > NEGLIGIBLE else None
+        if loss > NEGLIGIBLE:
+            surprise += np.float32(loss) * self.loss(now, past, falls)
+        if water > NEGLIGIBLE:
+            surprise += np.float32(water) * self.water(now, past, falls)
         if rule.latent:
             standard = (latent_distance - np.float32(model.latent[0])) / np.float32(model.latent[1])
-            score += np.float32(rule.latent) * standard
+            surprise += np.float32(rule.latent) * standard
+        score = np.arcsinh(surprise.astype(np.float64))
+        if self._event is not None:
+            score += rule.event * model.event_weight * self._event.evidence(now, past, rule.event_floor, rule.top_event)
         return np.asarray(score, dtype=np.float32)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onboard.change.event import EventHead
 from onboard.change.look import Looker
 from onboard.change.pair import PairModel
 from onboard.change.record import Records, is_clear
@@ -108,7 +109,7 @@ class PreScan:
 
     def pairs(
         self, past: Sequence[PastPass], displacement: Displacement, bands: Sequence[BandStatistics], rule: ScoreRule,
-        output: Tensor, history: int,
+        output: Tensor, history: int, event: EventHead | None = None,
     ) -> dict[str, PairModel]:  # fmt: skip
         """What is usual between the acquisition and each past pass with enough common cells, by its key."""
         now: list[Records] = []
@@ -130,7 +131,7 @@ class PreScan:
             )
             for one in past
         ]
-        models = fit_history(np.concatenate(now), bands, old, rule, self._bands, output, history)
+        models = fit_history(np.concatenate(now), bands, old, rule, self._bands, output, history, event)
         return {one.key: model for one, model in zip(past, models, strict=True) if model is not None}
 
 

@@ -113,7 +113,7 @@ def _peak(
     where: tuple[float, float, float], pixels: U8, past: NDArray[np.uint8]
 ) -> tuple[tuple[float, float, float], tuple[float, float], float] | None:
     """(position, (dy, dx), weight) of the correlation's peak; None where it lies on the border of the search."""
-    reference = _unit(past.astype(np.float32).reshape(len(past), -1))
+    reference = _unit(past.astype(np.float64).reshape(len(past), -1))
     boxes = _box_sums(pixels)  # (F, H - 3, W - 3), sums over 4 x 4 px from each pixel
     boxes -= boxes.mean(axis=(1, 2), keepdims=True)  # small numbers, or the variance below would lose its digits
     bands, rows, cols = past.shape
@@ -132,15 +132,15 @@ def _peak(
     return where, (float(down), float(right)), max(float(score[y, x]), 0.0) ** 2
 
 
-def _box_sums(pixels: U8) -> NDArray[np.float32]:
+def _box_sums(pixels: U8) -> F64:
     windows = np.lib.stride_tricks.sliding_window_view
     lines = windows(pixels, FINE_PX, axis=1).sum(axis=3, dtype=np.uint16)
-    return np.asarray(windows(lines, FINE_PX, axis=2).sum(axis=3, dtype=np.uint16), dtype=np.float32)
+    return np.asarray(windows(lines, FINE_PX, axis=2).sum(axis=3, dtype=np.uint16), dtype=np.float64)
 
 
-def _unit(bands: NDArray[np.float32]) -> NDArray[np.float32]:
+def _unit(bands: F64) -> F64:
     centred = bands - bands.mean(axis=1, keepdims=True)
-    return np.asarray(centred / np.sqrt((centred**2).sum(axis=1, keepdims=True) + 1e-6), dtype=np.float32)
+    return np.asarray(centred / np.sqrt((centred**2).sum(axis=1, keepdims=True) + 1e-6), dtype=np.float64)
 
 
 def _vertex(left: float, middle: float, right: float) -> float:

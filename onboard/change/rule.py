@@ -28,9 +28,15 @@ class ScoreRule:
         rarity: how much less a loss counts where the past spectrum itself is unusual in its scene (0: fully).
         shrink: added to the variance of each band when a spectrum's rarity is judged.
         latent: weight of the distance of latents.
+        event: weight of the log odds of an event (`event`), where the scene shows more of them than with both passes
+            exchanged.
+        event_floor: log odds from which they count.
+        event_scale: excess (squared log odds above the floor, mean over cells) at which that weight is half.
+        top_event: of the 64 fine sub-cells this many of the greatest log odds are averaged.
         prior: share of cells that is expected to have changed; what the probability is declared under.
-        calibration: (a, b) of probability = sigmoid(logit(prior) + a + b asinh(s)), fitted on simulation; strictly
-            rising, so that no ranking is lost. The distances of latents are not calibrated.
+        calibration: (a, b) of probability = sigmoid(logit(prior) + a + b s) of a score s (`pair.Comparison.score`),
+            fitted on simulation; strictly rising, so that no ranking is lost. The distances of latents are not
+            calibrated.
     """
 
     rule: str = "surprise"
@@ -47,8 +53,12 @@ class ScoreRule:
     rarity: float = 0.1
     shrink: float = 0.05
     latent: float = 0.1
+    event: float = 1.0
+    event_floor: float = -2.0
+    event_scale: float = 1.0
+    top_event: int = 4
     prior: float = 0.02
-    calibration: tuple[float, float] = (-2.773, 1.2)
+    calibration: tuple[float, float] = (-5.646, 1.424)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> ScoreRule:

@@ -62,11 +62,8 @@ def score_cells(
     return probability(best, rule) if rule.rule == "surprise" else best
 
 
-def probability(surprise: F32, rule: ScoreRule) -> F32:
-    """Calibrated probability of change, float32 of the same shape: Platt scaling of asinh(s) (see `ScoreRule`).
-
-    asinh is linear around 0 and logarithmic above: the tail of what did not change falls off like a power.
-    """
+def probability(score: F32, rule: ScoreRule) -> F32:
+    """Calibrated probability of change, float32 of the same shape: Platt scaling (see `ScoreRule`)."""
     a, b = rule.calibration
-    logit = np.log(rule.prior / (1 - rule.prior)) + a + b * np.arcsinh(surprise.astype(np.float64))
+    logit = np.log(rule.prior / (1 - rule.prior)) + a + b * score.astype(np.float64)
     return np.asarray(1 / (1 + np.exp(-logit)), dtype=np.float32)

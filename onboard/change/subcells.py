@@ -38,8 +38,17 @@ def blocks(fine: NDArray[np.uint8]) -> F32:
 
 def top_root_mean(squares: F32, count: int) -> F32:
     """Mean of the square roots of the `count` greatest of each row."""
-    first = squares.shape[1] - count
-    return np.asarray(np.sqrt(np.partition(squares, first, axis=1)[:, first:]).mean(axis=1), dtype=np.float32)
+    return np.asarray(np.sqrt(_greatest(squares, count)).mean(axis=1), dtype=np.float32)
+
+
+def top_mean(values: F32, count: int) -> F32:
+    """Mean of the `count` greatest of each row."""
+    return np.asarray(_greatest(values, count).mean(axis=1), dtype=np.float32)
+
+
+def _greatest(values: F32, count: int) -> F32:
+    """The `count` greatest of each row in order; cheaper than a partition, whose order is the processor's own."""
+    return np.sort(values, axis=1)[:, values.shape[1] - count :]
 
 
 def common(now: Records, past: Records) -> NDArray[np.float32] | None:

@@ -1,7 +1,7 @@
 """Learns how passes over one place usually differ, without labels, from the pre-scan's sample of cells. Pure arrays.
 
-`fit_history` is what the pre-scan calls: a model for each past pass (`pair.PairModel`), and the weights of the signed
-evidence, which all of them share.
+`fit_history` is what the pre-scan calls: a model for each past pass (`pair.PairModel`), and the weights of signed
+evidence and of events, which all of them share.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onboard.change.distance import latent_distance
+from onboard.change.event import EventHead, EventTest
 from onboard.change.pair import Comparison, PairModel
 from onboard.change.record import FINE, Records, is_clear, unpack_valid
 from onboard.change.rule import ScoreRule
@@ -37,15 +38,26 @@ MIN_CELLS = 8
 """Passes with fewer common clear cells in the sample are not compared: the statistics would mean nothing."""
 MIN_SPREAD = 0.2
 MIN_LATENT_SPREAD = 1.0
+MIN_RESIDUAL = 1e-3
 
 
 class Evidence(NamedTuple):
-    """Signed evidence of the cells of a sample, each float32 (n,): with its mirror image after it."""
+    """Evidence of the cells of a sample that has a direction in time, each float32 (n,): its mirror image after it."""
 
     loss: F32
     gain: F32
     wet: F32
     dry: F32
+    event: F32
+    undone: F32
+
+
+class Weights(NamedTuple):
+    """0..1: how much the loss of vegetation, the gain of water and the log odds of an event count."""
+
+    loss: float
+    water: float
+    event: float
 
 
 def fit_history(
@@ -56,6 +68,7 @@ def fit_history(
     bands: Sequence[str],
     output: Tensor,
     history: int,
+    event: EventHead | None = None,
 ) -> list[PairModel | None]:
     """What is usual between an acquisition and each past pass, with common weights of the signed evidence.
 
@@ -64,6 +77,7 @@ def fit_history(
         past: records (N,) of the same cells and the band statistics of each past pass, newest first.
         output: the artefact's output tensor.
         history: k, how many clear past looks count.
+        event: the bundle's head for the log odds of an event, if it has one.
 
     Returns:
         A model for each past pass; None for one with too few cells in common.
@@ -74,12 +88,17 @@ def fit_history(
         clear = is_clear(now) & is_clear(records)
         a, b = now[clear], records[clear]
         latents = latent_distance(a["latent"], b["latent"], output, "euclidean") if rule.latent else None
-        fitted = fit_pair(a, b, rule, bands, statistics_now, statistics, latents)
+        fitted = fit_pair(a, b, rule, bands, statistics_now, statistics, latents, event)
         models.append(None if fitted is None else fitted[0])
         if fitted is not None:
             found.append((clear, fitted[1]))
-    loss, water = weigh(found, history, rule)
-    return [None if one is None else replace(one, loss_weight=loss, water_weight=water) for one in models]
+    weights = weigh(found, history, rule)
+    return [
+        None
+        if one is None
+        else replace(one, loss_weight=weights.loss, water_weight=weights.water, event_weight=weights.event)
+        for one in models
+    ]
 
 
 def fit_pair(
@@ -90,15 +109,17 @@ def fit_pair(
     statistics_now: Sequence[BandStatistics],
     statistics_past: Sequence[BandStatistics],
     latent_distance: F32 | None,
+    event: EventHead | None = None,
 ) -> tuple[PairModel, Evidence] | None:
     """Learn what is usual from the pre-scan's cells that are clear in both passes.
 
     Args:
         now, past: records (n,) of the same cells.
         latent_distance: float32 (n,), or None where the sample was not encoded.
+        event: the bundle's head for the log odds of an event, if it has one.
 
     Returns:
-        The model, its weights still zero, and the signed evidence of the cells; None for fewer than `MIN_CELLS`.
+        The model, its weights still zero, and the directed evidence of the cells; None for fewer than `MIN_CELLS`.
     """
     if len(now) < MIN_CELLS:
         return None
@@ -112,7 +133,7 @@ def fit_pair(
     )
     mean, whiten = _whitening(spectra_past[usable], rule.shrink)
     medians, nothing = Medians(), np.zeros(len(now), dtype=np.float32)
-    evidence = Evidence(nothing, nothing, nothing, nothing)
+    evidence = Evidence(*[nothing] * len(Evidence._fields))
     signed = Signed.for_bands(bands, statistics_now, statistics_past)
     if signed is not None:
         falls = signed.falls(now, past)
@@ -121,22 +142,29 @@ def fit_pair(
         rare_now = damping(_unusual(spectra_now, _whitening(spectra_now[usable], rule.shrink)), rule) * usable
         loss = top_root_mean(signed.loss(falls, medians) * rare_past, rule.top_coarse)
         gain = top_root_mean(signed.loss(falls, medians, mirrored=True) * rare_now, rule.top_coarse)
-        evidence = Evidence(loss, gain, nothing, nothing)
+        evidence = evidence._replace(loss=loss, gain=gain)
         if signed.sees_water:
             wet = top_root_mean(signed.water(falls, medians) * usable, rule.top_water)
             dry = top_root_mean(signed.water(falls, medians, mirrored=True) * usable, rule.top_water)
-            evidence = Evidence(loss, gain, wet, dry)
+            evidence = evidence._replace(wet=wet, dry=dry)
     model = PairModel(
-        forward, backward, mean, whiten, medians, loss_weight=0.0, water_weight=0.0, surprise=(0.0, 1.0),
-        latent=(0.0, 1.0),
+        forward, backward, mean, whiten, medians, loss_weight=0.0, water_weight=0.0, event_weight=0.0,
+        residual_spread=_usual_size(rows_now, rows_past, forward, backward), surprise=(0.0, 1.0), latent=(0.0, 1.0),
     )  # fmt: skip
+    if event is not None:
+        there = EventTest(event, bands, statistics_now, statistics_past, model.residual_map)
+        back = EventTest(event, bands, statistics_past, statistics_now, model.mirrored_map)
+        evidence = evidence._replace(
+            event=there.evidence(now, past, rule.event_floor, rule.top_event),
+            undone=back.evidence(past, now, rule.event_floor, rule.top_event),
+        )
     residual = Comparison(model, rule, bands, statistics_now, statistics_past).residual(now, past)
     latent = (0.0, 1.0) if latent_distance is None else _median_spread(latent_distance, MIN_LATENT_SPREAD)
     return replace(model, surprise=_median_spread(residual, MIN_SPREAD), latent=latent), evidence
 
 
-def weigh(evidence: Sequence[tuple[NDArray[np.bool_], Evidence]], history: int, rule: ScoreRule) -> tuple[float, float]:
-    """Weights of the loss of vegetation and of the gain of water, common to all pairs of an acquisition.
+def weigh(evidence: Sequence[tuple[NDArray[np.bool_], Evidence]], history: int, rule: ScoreRule) -> Weights:
+    """Weights of the loss of vegetation, the gain of water and events, common to all pairs of an acquisition.
 
     What is new is there against every past pass; what a season does is not, for some past pass was in the same season.
     So the least evidence over the clear history of each cell counts, as in the score itself, and so does the least of
@@ -148,7 +176,7 @@ def weigh(evidence: Sequence[tuple[NDArray[np.bool_], Evidence]], history: int, 
         history: k, how many clear past looks count.
     """
     if not evidence:
-        return 0.0, 0.0
+        return Weights(0.0, 0.0, 0.0)
     clear = np.array([where for where, _ in evidence])
     used = clear & (np.cumsum(clear, axis=0) <= history)
     known = used.sum(axis=0) >= min(2, len(evidence))
@@ -161,10 +189,11 @@ def weigh(evidence: Sequence[tuple[NDArray[np.bool_], Evidence]], history: int, 
             row[where] = value
         each[~used] = np.inf
         least.append(each.min(axis=0)[known])
-    loss, gain, wet, dry = least
-    return (
+    loss, gain, wet, dry, event, undone = least
+    return Weights(
         _excess(loss, gain, rule.loss_scale, rule.loss_power),
         _excess(wet, dry, rule.water_scale, rule.loss_power),
+        _excess(event, undone, rule.event_scale, 1.0),
     )
 
 
@@ -187,6 +216,13 @@ def _ridge(source: F64, target: F64, ridge: float) -> F64:
     gram = centred.T @ centred / len(source) + ridge * np.eye(source.shape[1])
     slope = np.linalg.solve(gram, centred.T @ (target - target_mean) / len(source))
     return np.vstack([slope, target_mean - mean @ slope])
+
+
+def _usual_size(now: F64, past: F64, forward: F64, backward: F64) -> F64:
+    """Median size of what spectra (rows, B) of either pass leave of the other, as a standard deviation: (2 F,)."""
+    f = forward.shape[1]
+    left = [now[:, :f] - past @ forward[:-1] - forward[-1], past[:, :f] - now @ backward[:-1] - backward[-1]]
+    return np.concatenate([1.4826 * np.median(np.abs(one), axis=0) for one in left]) + MIN_RESIDUAL
 
 
 def _whitening(spectra: F64, shrink: float) -> tuple[F64, F64]:

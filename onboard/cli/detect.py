@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 
 from onboard import __version__
 from onboard.cli.console import ProgressBar, Stopper, positive, run_command
@@ -145,7 +145,11 @@ def run(args: argparse.Namespace) -> int:
         if store.memory.reset:
             log.warning("%s: began a new memory, every place is a first look", store.memory.reset)
         with stopper:
-            result = Detector(config, bundle, encoder, store, stages, progress, stopper.asked, keeper).detect(streams)
+            queries = store.state.orders.queries(time())
+            if queries:
+                log.info("%d queries of operators are in force", len(queries))
+            detector = Detector(config, bundle, encoder, store, stages, progress, stopper.asked, queries, keeper)
+            result = detector.detect(streams)
         bundle, encoder = keeper.current.bundle, keeper.current.encoder
         result.refused[:0] = bad_streams + keeper.faults
         for fault in result.refused:

@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 from onboard import __version__
 from onboard.cli.console import Stopper, positive, run_command
@@ -18,16 +18,20 @@ from onboard.errors import (
     EXIT_OK,
     EXIT_PARTIAL,
     StoreError,
+    UsageError,
 )
 
 log = logging.getLogger("onboard.downlink")
+
+DEFAULT_RATE = 1_000_000
+DEFAULT_SECONDS = 900
 
 EPILOG = """exit codes:
   0    the ground has confirmed every product of this pass (without --key: every one was sent)
   1    internal error (a bug: please report the log line)
   2    wrong usage, or the key cannot be used
   3    the pass is over, and some products are not confirmed; the next pass goes on from there
-  4    nothing waits in the queue
+  4    nothing waits in the queue, or the contact plan has no window now
   6    the store is missing, of another version, damaged or locked
   7    the disk is full
   130  interrupted; run again to go on
@@ -39,15 +43,20 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="onboard-downlink",
         description="Send the queue of a store to `ground receive`, best product first, as CCSDS Space Packets over "
-        "UDP. What the ground confirms under the shared key is marked as delivered; nothing is deleted.",
+        "UDP. What the ground confirms under the shared key is marked as delivered, what it orders is stored; "
+        "nothing is deleted.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("--to", required=True, metavar="HOST:PORT", help="the receiving station")
-    p.add_argument("--pass-bytes", required=True, type=positive, metavar="N", help="bytes of packets in this pass")
     p.add_argument(
-        "--rate", type=positive, default=1_000_000, metavar="BITS/S", help="of the link (default: %(default)s)"
-    )
+        "--pass-bytes", type=positive, metavar="N",
+        help="bytes of packets in this pass (default: what is left of the present window of the contact plan)",
+    )  # fmt: skip
+    p.add_argument(
+        "--rate", type=positive, metavar="BITS/S",
+        help=f"of the link (default: the window's; {DEFAULT_RATE:,} with --pass-bytes)",
+    )  # fmt: skip
     p.add_argument(
         "--store", type=Path, default=Path("store"), metavar="DIR", help="of onboard-detect (default: ./%(default)s)"
     )
@@ -57,12 +66,26 @@ def parser() -> argparse.ArgumentParser:
         "one everything is sent once, and no confirmation is taken",
     )  # fmt: skip
     p.add_argument(
-        "--seconds", type=positive, default=900, metavar="S", help="the pass is over after (default: %(default)s)"
-    )
+        "--seconds", type=positive, metavar="S",
+        help=f"the pass is over after (default: with the window; {DEFAULT_SECONDS} with --pass-bytes)",
+    )  # fmt: skip
+    p.add_argument(
+        "--cfdp", type=entities, metavar="FROM:TO",
+        help="send files by CFDP class 1 instead, from entity FROM to entity TO, a PDU a datagram; no confirmation",
+    )  # fmt: skip
     p.add_argument("--json", action="store_true", help="print what happened on stdout")
     p.add_argument("--verbose", action="store_true", help="log more")
     p.add_argument("--version", action="version", version=f"onboard-downlink {__version__}")
     return p
+
+
+def entities(text: str) -> tuple[int, int]:
+    """`FROM:TO`, CFDP entity ids of 16 bits, for argparse."""
+    source, colon, destination = text.partition(":")
+    ids = int(source), int(destination)
+    if not colon or not all(0 <= one < 1 << 16 for one in ids):
+        raise argparse.ArgumentTypeError("FROM:TO wanted, 0 to 65535 each")
+    return ids
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,34 +96,50 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     """Everything between the command line and the exit code."""
     from onboard.downlink.link.address import resolve
+    from onboard.downlink.link.cfdp import CfdpSession
     from onboard.downlink.link.seal import load_key
     from onboard.downlink.link.session import Session
     from onboard.downlink.link.udp import UdpLink
+    from onboard.downlink.link.window import no_window, present
     from onboard.downlink.settle import settle
     from onboard.store import STATE_FILE, Store
 
+    if args.cfdp and args.key:
+        raise UsageError("--cfdp and --key: class 1 has no way back, nothing can be confirmed")
     key, stopper = load_key(args.key) if args.key else None, Stopper()
     resolve(args.to, "--to")
     if not (args.store / STATE_FILE).exists():
         raise StoreError(f"{args.store}: no store here; name the one of onboard-detect with --store")
-    with UdpLink(args.to, args.rate) as link, Store(args.store) as store, stopper:
-        # what moved up since the last run of onboard-detect, and the one product that the end of the pass will cut
-        one_more = max((item.size for item in store.queue.items()), default=0)
-        damaged = settle(store.queue, args.pass_bytes + one_more)
-        start = monotonic()
-        session = Session(store, args.pass_bytes, key, start)
-        if not session.due:
-            log.info("nothing waits in the queue of %s", args.store)
-            return EXIT_NO_INPUT
-        try:
-            link.run(session, args.seconds, stopper.asked)
-        finally:
-            session.close()
-        session.faults["damaged-product"] += damaged
-    done = session.delivered if key else session.sent
+    with Store(args.store) as store, stopper:
+        pass_bytes, rate, seconds = args.pass_bytes, args.rate or DEFAULT_RATE, float(args.seconds or DEFAULT_SECONDS)
+        if pass_bytes is None:
+            windows, now = store.state.orders.windows(), time()
+            window = present(windows, now)
+            if window is None:
+                log.error("%s: %s; name the bytes with --pass-bytes", args.store, no_window(windows, now))
+                return EXIT_NO_INPUT
+            pass_bytes, left = window.left(now)
+            rate, seconds = args.rate or window.rate, min(left, float(args.seconds or left))
+        with UdpLink(args.to, rate) as link:
+            # what moved up since the last run of onboard-detect, and the one product that the end of the pass will cut
+            one_more = max((item.size for item in store.queue.items()), default=0)
+            damaged = settle(store.queue, pass_bytes + one_more)
+            start = monotonic()
+            session = (
+                CfdpSession(store, pass_bytes, args.cfdp)
+                if args.cfdp
+                else Session(store, pass_bytes, key, start, utc=time())
+            )
+            try:
+                link.run(session, seconds, stopper.asked)  # with a key also where nothing waits: orders may come up
+            finally:
+                session.close()
+            session.faults["damaged-product"] += damaged
+    delivered, orders = (session.delivered, session.orders) if isinstance(session, Session) else (0, 0)
+    done = delivered if key else session.sent
     told = {
-        "due": session.due, "sent": session.sent, "delivered": session.delivered, "bytes": session.spent_bytes,
-        "seconds": round(monotonic() - start, 3), "faults": dict(+session.faults),
+        "due": session.due, "sent": session.sent, "delivered": delivered, "bytes": session.spent_bytes,
+        "orders": orders, "seconds": round(monotonic() - start, 3), "faults": dict(+session.faults),
     }  # fmt: skip
     log.info(
         "%d of %d products %s in %d bytes", done, session.due, "confirmed" if key else "sent", session.spent_bytes,
@@ -108,6 +147,9 @@ def run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     if args.json:
         print(json.dumps(told))
+    if not session.due and not stopper.asked():
+        log.info("nothing waits in the queue of %s", args.store)
+        return EXIT_NO_INPUT
     if stopper.asked():
         log.warning("interrupted; run again to go on")
         return EXIT_INTERRUPTED

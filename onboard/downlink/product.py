@@ -161,7 +161,7 @@ def decode(data: bytes) -> Product:
             model=header["model"],
             score=header["score"],
         )
-    except (KeyError, TypeError, ValueError, IndexError, RasterioError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RasterioError) as error:
         raise _invalid(error) from error
 
 
@@ -190,7 +190,7 @@ def _open(data: bytes) -> tuple[dict[str, Any], NDArray[np.uint16]]:
             raise ValueError(f"shape {header['shape']}: more than {MAX_SAMPLES} samples")
         most_lines = max(bands * height, MIN_J2K_PX)
         return header, _DECODERS[header["codec"]](data[start : -_CRC.size], width, most_lines)
-    except (KeyError, TypeError, ValueError, IndexError, zlib.error, RasterioError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, RecursionError, zlib.error, RasterioError) as error:
         raise _invalid(error) from error
 
 

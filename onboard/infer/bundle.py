@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from onboard.change.cloud import CloudHead
+from onboard.change.event import EventHead
 from onboard.change.record import record_dtype
 from onboard.errors import BundleError
 from onboard.sense.bands import NATIVE_RESOLUTION_M, missing_bands
@@ -23,6 +24,7 @@ from onboard.sense.normalise import NormaliseRule
 FORMAT = 1
 MANIFEST = "manifest.json"
 CLOUD = "cloud.json"
+EVENT = "event.json"
 SUMS = "SHA256SUMS"
 TILES = "known-tiles.u8"
 SHIPPED = Path(__file__).parent.parent / "bundles"
@@ -81,6 +83,7 @@ class Bundle:
         score: the rule and constants of the score, as the ground chose them.
         artefacts: by key, e.g. "onnx-int8".
         cloud: the head that tells hidden sub-cells, or None.
+        event: the head that tells events from seasons and weather, or None.
         known: known tiles and answers by file name (`onboard/infer/known.py`); none in bundles that bring none.
         budgets: by artefact what it was measured to take, and on what, e.g. {"us_per_tile": 46.0, "machine": "..."}.
     """
@@ -94,6 +97,7 @@ class Bundle:
     model: Mapping[str, Any]
     artefacts: Mapping[str, Artefact]
     cloud: CloudHead | None = None
+    event: EventHead | None = None
     known: Mapping[str, bytes] = field(default_factory=dict)
     budgets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -135,7 +139,7 @@ def shipped_bundles() -> list[str]:
 
 
 def _read(folder: Path) -> Bundle:
-    checked = _check_sums(folder)
+    checked = check_sums(folder)
     try:
         raw = json.loads(checked[MANIFEST])
         if raw.get("format") != FORMAT:
@@ -154,8 +158,9 @@ def _read(folder: Path) -> Bundle:
             normalise=NormaliseRule.from_dict(raw["normalise"]),
             score=dict(raw["score"]),
             model=dict(raw["model"]),
-            artefacts={key: _artefact(folder, key, item, checked) for key, item in raw["artefacts"].items()},
+            artefacts={key: read_artefact(folder, key, item, checked) for key, item in raw["artefacts"].items()},
             cloud=CloudHead.from_dict(json.loads(checked[CLOUD]), raw["bands"]) if CLOUD in checked else None,
+            event=EventHead.from_dict(json.loads(checked[EVENT]), raw["bands"]) if EVENT in checked else None,
             known={name: data for name, data in checked.items() if name.endswith(".u8")},
             budgets={str(key): dict(item) for key, item in raw.get("budgets", {}).items()},
         )
@@ -165,7 +170,8 @@ def _read(folder: Path) -> Bundle:
         raise BundleError(f"bundle {folder}: {MANIFEST} is not valid ({type(error).__name__}: {error})") from error
 
 
-def _artefact(folder: Path, key: str, raw: dict[str, Any], checked: Mapping[str, bytes]) -> Artefact:
+def read_artefact(folder: Path, key: str, raw: dict[str, Any], checked: Mapping[str, bytes]) -> Artefact:
+    """One entry of a manifest, checked against its file."""
     name = str(raw["file"])
     if name not in checked:
         raise BundleError(f"bundle {folder}: {key} names {name}, which {SUMS} does not list")
@@ -181,7 +187,7 @@ def _tensor(raw: dict[str, Any]) -> Tensor:
     return Tensor(str(raw["name"]), str(raw["dtype"]), float(raw.get("scale", 1.0)), int(raw.get("zero_point", 0)))
 
 
-def _check_sums(folder: Path) -> dict[str, bytes]:
+def check_sums(folder: Path) -> dict[str, bytes]:
     """Every file that SHA256SUMS lists, read and checked; names with a path in them are refused."""
     sums = folder / SUMS
     if not sums.is_file():

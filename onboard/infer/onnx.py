@@ -16,6 +16,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import: 1.29+ 
 
 import onnxruntime
 
+CPU = "CPUExecutionProvider"
+
 
 class OnnxEncoder:
     """An encoder in ONNX Runtime.
@@ -27,24 +29,7 @@ class OnnxEncoder:
     """
 
     def __init__(self, artefact: Artefact, threads: int = 1, batch: int = 64) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a spinning thread is heat, not work
-        try:
-            self._session: Any = onnxruntime.InferenceSession(
-                str(artefact.path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # the runtime raises types of its own that it does not export
-            raise BundleError(f"{artefact.path}: ONNX Runtime cannot load it ({_first_line(error)})") from error
-        inputs = [item.name for item in self._session.get_inputs()]
-        outputs = [item.name for item in self._session.get_outputs()]
-        if inputs != [artefact.input.name] or outputs != [artefact.output.name]:
-            raise BundleError(
-                f"{artefact.path}: inputs {inputs} and outputs {outputs}, the manifest promises "
-                f"[{artefact.input.name}] and [{artefact.output.name}]"
-            )
+        self._session = open_session(artefact, threads)
         self.artefact = artefact
         self.batch = batch
         self.engine = "onnxruntime"
@@ -64,6 +49,41 @@ class OnnxEncoder:
             if latent.dtype != np.uint8:
                 latent = stored(latent, self.artefact)
             out[start:stop] = latent
+
+
+def _providers() -> list[str]:
+    """Those of $ONBOARD_ORT_PROVIDERS that this ONNX Runtime has, then the CPU.
+
+    Nothing but the CPU unless asked for: what a GPU rounds is its own, and its latents do not compare with a CPU's.
+    """
+    here = onnxruntime.get_available_providers()
+    asked = [name.strip() for name in os.environ.get("ONBOARD_ORT_PROVIDERS", "").split(",")]
+    return [*(name for name in asked if name in here and name != CPU), CPU]
+
+
+def open_session(artefact: Artefact, threads: int = 1) -> Any:
+    """An ONNX Runtime session whose one input and one output are those of the manifest.
+
+    Raises:
+        BundleError: the runtime refuses the file, or it is unlike its manifest.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a spinning thread is heat, not work
+    try:
+        session: Any = onnxruntime.InferenceSession(str(artefact.path), options, providers=_providers())
+    except Exception as error:  # the runtime raises types of its own that it does not export
+        raise BundleError(f"{artefact.path}: ONNX Runtime cannot load it ({_first_line(error)})") from error
+    inputs = [item.name for item in session.get_inputs()]
+    outputs = [item.name for item in session.get_outputs()]
+    if inputs != [artefact.input.name] or outputs != [artefact.output.name]:
+        raise BundleError(
+            f"{artefact.path}: inputs {inputs} and outputs {outputs}, the manifest promises "
+            f"[{artefact.input.name}] and [{artefact.output.name}]"
+        )
+    return session
 
 
 def _first_line(error: Exception) -> str:

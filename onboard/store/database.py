@@ -9,7 +9,7 @@ from pathlib import Path
 
 from onboard.errors import DiskFullError, OnboardError, StoreError
 
-STORE_VERSION = 3
+STORE_VERSION = 4
 BUSY_TIMEOUT_S = 5.0
 PAGE_BYTES = 32_768
 """Strips and products are 5 to 170 kB: pages of 4 kB would chain dozens of them."""

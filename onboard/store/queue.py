@@ -4,6 +4,9 @@ A product enters as a candidate: whole, but not yet coded for the ground, its si
 its coded form. Its rank stays what the estimate made it, so that the outcome does not depend on when it was coded; the
 reserve makes up for the estimates' error, and moves up when the ground has confirmed others. What is confirmed counts
 no more, but stays until storage is short: then it is the first to leave.
+
+`priority` is a class above all value: 0 where nobody asked, else that of the operator's query (`store.orders`), 1..255.
+A greater one goes down first and leaves last; within a class value per byte decides.
 """
 
 from __future__ import annotations
@@ -21,8 +24,9 @@ CREATE TABLE queue (
   id INTEGER PRIMARY KEY AUTOINCREMENT, acquisition INTEGER NOT NULL, row INTEGER NOT NULL, col INTEGER NOT NULL,
   score REAL NOT NULL, value REAL NOT NULL, density REAL NOT NULL, estimate INTEGER NOT NULL, size INTEGER NOT NULL,
   coded INTEGER NOT NULL, sha256 TEXT NOT NULL, delivered INTEGER NOT NULL DEFAULT 0, payload BLOB NOT NULL,
+  priority INTEGER NOT NULL DEFAULT 0,
   UNIQUE (acquisition, row, col));
-CREATE INDEX queue_worst ON queue (delivered DESC, density, acquisition DESC, row DESC, col DESC, estimate);
+CREATE INDEX queue_worst ON queue (delivered DESC, priority, density, acquisition DESC, row DESC, col DESC, estimate);
 CREATE INDEX queue_sha256 ON queue (sha256);
 """
 
@@ -41,10 +45,10 @@ class Queue:
         """Let candidates in, then the worst out until the queue fits."""
         self._db.executemany(
             "INSERT OR REPLACE INTO queue (acquisition, row, col, score, value, density, estimate, size, coded, sha256,"
-            " payload) VALUES (?,?,?,?,?,?,?,?,0,?,?)",
+            " payload, priority) VALUES (?,?,?,?,?,?,?,?,0,?,?,?)",
             (
                 (acquisition, new.row, new.col, new.score, new.value, new.value / new.size, new.size, new.size,
-                 hashlib.sha256(new.payload).hexdigest(), new.payload)
+                 hashlib.sha256(new.payload).hexdigest(), new.payload, new.priority)
                 for new in products
             ),
         )  # fmt: skip
@@ -61,7 +65,8 @@ class Queue:
         if over > 0:
             # equal density: the later cell leaves, so that the outcome never depends on how often a run was broken off
             for identity, size in self._db.execute(
-                "SELECT id, estimate FROM queue ORDER BY delivered DESC, density, acquisition DESC, row DESC, col DESC"
+                "SELECT id, estimate FROM queue"
+                " ORDER BY delivered DESC, priority, density, acquisition DESC, row DESC, col DESC"
             ):
                 leaving.append((identity,))
                 over -= size
@@ -85,8 +90,8 @@ class Queue:
     def items(self) -> list[QueueRow]:
         """What waits to go down, best first, without payloads."""
         rows = self._db.execute(
-            "SELECT id, acquisition, row, col, score, value, estimate, size, coded, sha256 FROM queue"
-            " WHERE NOT delivered ORDER BY density DESC, acquisition, row, col"
+            "SELECT id, acquisition, row, col, score, value, estimate, size, coded, sha256, priority FROM queue"
+            " WHERE NOT delivered ORDER BY priority DESC, density DESC, acquisition, row, col"
         )
         return [QueueRow(*row) for row in rows.fetchall()]
 

@@ -40,7 +40,10 @@ class ChunkRow:
 
 @dataclass(frozen=True)
 class NewProduct:
-    """A candidate on its way into the queue: a whole product, and about how many bytes it will take once coded."""
+    """A candidate on its way into the queue: a whole product, and about how many bytes it will take once coded.
+
+    `priority` is that of the operator's query that asked for it, 0 where nobody did.
+    """
 
     row: int
     col: int
@@ -48,6 +51,7 @@ class NewProduct:
     value: float
     payload: bytes
     size: int
+    priority: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,3 +68,4 @@ class QueueRow:
     size: int
     coded: bool
     sha256: str
+    priority: int

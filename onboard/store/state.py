@@ -13,7 +13,7 @@ import numpy as np
 
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import Grid
-from onboard.store import queue, transfers
+from onboard.store import orders, queue, transfers
 from onboard.store.database import open_database, transaction
 from onboard.store.rows import AcquisitionRow, ChunkRow, NewProduct
 
@@ -33,6 +33,7 @@ CREATE TABLE counter (
 """
     + queue.SCHEMA
     + transfers.SCHEMA
+    + orders.SCHEMA
 )
 
 _ACQUISITION = (
@@ -48,6 +49,7 @@ class State:
         self._db = open_database(path, SCHEMA, "FULL")
         self.queue = queue.Queue(self._db, path)
         self.transfers = transfers.Transfers(self._db, path)
+        self.orders = orders.Orders(self._db, path)
 
     def close(self) -> None:
         """Close the database."""

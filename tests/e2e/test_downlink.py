@@ -19,6 +19,7 @@ from benchmarks.queued import coded, fill, products
 from ground.cli.receive import app
 from ground.receive.archive import Archive
 from ground.receive.inbox import Inbox
+from ground.receive.outbox import Outbox
 from ground.receive.receiver import Receiver
 from ground.receive.udp import listen, serve
 from onboard.cli.detect import main as detect
@@ -53,7 +54,8 @@ class Station:
     def __enter__(self):
         self.archive = Archive(self._folder / "archive")
         self.inbox = Inbox(self._folder / "inbox.sqlite")
-        self.receiver = Receiver(self.inbox, self.archive, self._key)
+        self.outbox = Outbox(self._folder / "archive")
+        self.receiver = Receiver(self.inbox, self.archive, self._key, self.outbox, lambda: int(time.time()))
         self.socket = listen("127.0.0.1:0")
         self.at = f"127.0.0.1:{self.socket.getsockname()[1]}"
         self._thread = threading.Thread(target=serve, args=(self.socket, self.receiver, self._over.is_set, 60.0))
@@ -63,6 +65,7 @@ class Station:
     def __exit__(self, *exc):
         self._over.set()
         self._thread.join()
+        self.outbox.__exit__()
         self.socket.close()
         self.inbox.close()
         self.archive.close()

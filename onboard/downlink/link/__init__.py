@@ -6,8 +6,9 @@ Only `udp` opens a socket and reads a clock; all else is called with the time an
    and its place, so that any one of them can open, continue or complete a transfer, in any order and any pass.
 2. The ground asks for what it misses by ranges of segments (NAK), and says with each report which packet it saw last.
    A segment is sent again only when it left before that packet: a gap is proven by what came after it, not by a timer.
-3. Everything that comes up is a report under HMAC-SHA256 with a counter in a window (`seal`); what is not authentic is
-   refused, counted, and changes nothing.
+3. Everything that comes up is a report or an order (contact plan, operator's query) under HMAC-SHA256 with a counter in
+   a window (`seal`); what is not authentic is refused, counted, and changes nothing. An order takes effect in the
+   transaction that moves the window, and goes up again until its receipt, sealed too, has come down.
 4. The ground acknowledges a product by its whole SHA-256, once its archive is on the disk. Only that marks it as
    delivered, in the transaction that also moves the counter's window. Nothing here deletes a product: storage pressure
    does (`store.queue`), delivered ones first.
@@ -18,5 +19,6 @@ Only `udp` opens a socket and reads a clock; all else is called with the time an
 
     packet.py   Space Packet primary header        wire.py    segment, prompt and report as bytes
     seal.py     key, HMAC, window of counters      sender.py  what is sent next: pure
+    orders.py   plan and query as bytes            window.py  which contact of the plan it is now
     session.py  one pass: store + sender + wire    udp.py     the only socket
 """

@@ -1,26 +1,36 @@
 """What comes up is authentic and new: HMAC-SHA256 (RFC 2104) over the packet, a counter in a window (RFC 4303, 3.4.3).
 
-Both ends share one key of 32 bytes, a key for each spacecraft. Only reports are sealed: a product proves itself by the
-SHA-256 that the report names and the spacecraft knows.
+Both ends share one key of 32 bytes, a key for each spacecraft. All that comes up is sealed, and the receipts of orders
+that go down: a product proves itself by the SHA-256 that the report names and the spacecraft knows.
 """
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from spacepackets.ccsds.spacepacket import SequenceFlags
 
+from onboard.downlink.link.orders import PLAN, QUERY, Order, order_body, unpack_order
 from onboard.downlink.link.packet import PacketError, frame, unframe
-from onboard.downlink.link.wire import Report, report_body, unpack_report
+from onboard.downlink.link.wire import (
+    MAC_BYTES,
+    Receipt,
+    Report,
+    pack_receipt,
+    receipt_body,
+    report_body,
+    unpack_report,
+)
 from onboard.errors import UsageError
 
 KEY_BYTES = 32
-MAC_BYTES = 32
 WINDOW = 32
 """Reports that may overtake one another; an older one is refused."""
 _PURPOSE = b"onboard-downlink report 1\0"
+_RECEIPT_PURPOSE = b"onboard-downlink receipt 1\0"
 
 
 def load_key(path: Path) -> bytes:
@@ -72,12 +82,20 @@ class Window:
 
 def seal(key: bytes, report: Report) -> bytes:
     """The packet of a report."""
-    covered = frame(False, report.counter, SequenceFlags.UNSEGMENTED, report_body(report), MAC_BYTES)
-    return covered + hmac.digest(key, _PURPOSE + covered, "sha256")
+    return _seal(key, report_body(report), report.counter)
 
 
-def unseal(key: bytes, packet: bytes, window: Window) -> tuple[Report, Window]:
-    """The report in a packet, and the window that must be stored together with its effects.
+def seal_order(key: bytes, order: Order, counter: int) -> bytes:
+    """The packet of an order.
+
+    Raises:
+        ValueError: as `order_body`.
+    """
+    return _seal(key, order_body(order, counter), counter)
+
+
+def unseal(key: bytes, packet: bytes, window: Window) -> tuple[Report | Order, Window]:
+    """The report or order in a packet, and the window that must be stored together with its effects.
 
     Raises:
         PacketError: malformed, forged or replayed; nothing of it may be used.
@@ -85,5 +103,24 @@ def unseal(key: bytes, packet: bytes, window: Window) -> tuple[Report, Window]:
     parts = unframe(packet, False, MAC_BYTES)
     if not hmac.compare_digest(hmac.digest(key, _PURPOSE + parts.covered, "sha256"), parts.trailer):
         raise PacketError("not authentic", "forged")
+    if parts.body[0] in (PLAN, QUERY):
+        order, counter = unpack_order(parts.body)
+        return order, window.accept(counter)
     report = unpack_report(parts.body)
     return report, window.accept(report.counter)
+
+
+def seal_receipt(key: bytes, count: int, tags: Sequence[bytes]) -> bytes:
+    """The packet that says which orders are stored; it goes down."""
+    body = receipt_body(tags)
+    return pack_receipt(count, body, hmac.digest(key, _RECEIPT_PURPOSE + body, "sha256"))
+
+
+def is_genuine(key: bytes, receipt: Receipt) -> bool:
+    """Whether a receipt comes from the spacecraft."""
+    return hmac.compare_digest(hmac.digest(key, _RECEIPT_PURPOSE + receipt.covered, "sha256"), receipt.mac)
+
+
+def _seal(key: bytes, body: bytes, counter: int) -> bytes:
+    covered = frame(False, counter, SequenceFlags.UNSEGMENTED, body, MAC_BYTES)
+    return covered + hmac.digest(key, _PURPOSE + covered, "sha256")

@@ -26,11 +26,15 @@ class LinkSettings:
         prompt_s: between two prompts, seconds; more than the way down and up.
         patience: prompts in a row without an answer before the pass is given up.
         linger_s: seconds that reports are awaited once the bytes of the pass are used.
+        hail_s: seconds that a pass lasts at least where orders can come up, though nothing waits to go down.
+        beacon_s: between two packets in that time, so that the ground knows where to answer.
     """
 
     prompt_s: float = 1.0
     patience: int = 10
     linger_s: float = 3.0
+    hail_s: float = 1.0
+    beacon_s: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,15 @@ class Sender:
             if place >= 0 and not self._all[place].over:
                 self._missing(place, ranges, seen)
         return confirmed
+
+    def other(self, size: int, now: float) -> int | None:
+        """Number of a packet of another kind, counted as sent; None when the bytes of the pass do not hold it."""
+        return self._count() if self._spend(size, now) else None
+
+    @property
+    def left_bytes(self) -> int:
+        """Of the pass."""
+        return self._left_bytes
 
     def drop(self, place: int) -> None:
         """Give a transfer up: its product cannot be read."""

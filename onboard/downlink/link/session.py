@@ -7,10 +7,21 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 
+from onboard.downlink.asked import touches_cell
 from onboard.downlink.link import seal
+from onboard.downlink.link.orders import tag_of
 from onboard.downlink.link.packet import PacketError
 from onboard.downlink.link.sender import LinkSettings, Sender, SendPrompt
-from onboard.downlink.link.wire import MAX_PRODUCT_BYTES, SEGMENT_BYTES, pack_prompt, pack_segment
+from onboard.downlink.link.wire import (
+    MAX_PRODUCT_BYTES,
+    MAX_RECEIPTS,
+    SEGMENT_BYTES,
+    Report,
+    pack_prompt,
+    pack_segment,
+    prompt_bytes,
+    receipt_bytes,
+)
 from onboard.store import Store
 from onboard.store.rows import QueueRow
 
@@ -30,41 +41,60 @@ class Session:
         budget_bytes: of all packets of the pass together.
         key: shared with the ground; without one nothing that comes up is taken.
         now: seconds, of any clock that only goes forward.
+        utc: the same instant in seconds since 1970-01-01 UTC; a query that has expired by then is not taken.
 
     Attributes:
         faults: refused packets and unreadable products, by kind.
+        orders: how many orders came up, also again.
         due: products that this pass tries to bring down.
         delivered: how many of them the ground has confirmed.
     """
 
     def __init__(
-        self, store: Store, budget_bytes: int, key: bytes | None, now: float, settings: LinkSettings | None = None
+        self,
+        store: Store,
+        budget_bytes: int,
+        key: bytes | None,
+        now: float,
+        settings: LinkSettings | None = None,
+        utc: float = 0.0,
     ) -> None:
         self._queue, self._transfers, self._key = store.queue, store.state.transfers, key
-        sent = self._transfers.sent()
-        self._items = plan(self._queue.items(), sent, budget_bytes)
+        self._orders, self._utc = store.state.orders, utc - now
+        self._settings = settings or LinkSettings()
         self._window = seal.Window(self._transfers.counter("highest", -1), self._transfers.counter("taken", 0))
-        number = self._reserved = self._transfers.counter("number", 0)
-        self._sender = Sender(
-            [(bytes.fromhex(item.sha256), item.size, sent.get(item.sha256, 0)) for item in self._items],
-            number, budget_bytes, key is not None, now, settings,
-        )  # fmt: skip
-        self._dirty: set[int] = set()
+        self._reserved = self._transfers.counter("number", 0)
         self._uncommitted = 0
+        self._dirty: set[int] = set()
         self._cache: OrderedDict[int, bytes] = OrderedDict()
         self._cached_bytes = 0
+        self._receipts: OrderedDict[bytes, None] = OrderedDict()
+        self._hail_until, self._next_beacon = now + self._settings.hail_s, now
         self.faults: Counter[str] = Counter()
-        self.due, self.delivered = len(self._items), 0
+        self.delivered = self.orders = self._spent_before = self._closed_before = 0
+        self._plan(self._reserved, budget_bytes, now)
+
+    def _plan(self, number: int, budget_bytes: int, now: float) -> None:
+        """Choose what goes down, from the queue as it is now."""
+        sent = self._transfers.sent()
+        self._items = plan(self._queue.items(), sent, budget_bytes)
+        self._sender = Sender(
+            [(bytes.fromhex(item.sha256), item.size, sent.get(item.sha256, 0)) for item in self._items],
+            number, budget_bytes, self._key is not None, now, self._settings,
+        )  # fmt: skip
+        self._cache.clear()
+        self._cached_bytes = 0
+        self.due = self._closed_before + len(self._items)
 
     @property
     def spent_bytes(self) -> int:
         """What the packets of this pass took so far."""
-        return self._sender.spent_bytes
+        return self._spent_before + self._sender.spent_bytes
 
     @property
     def sent(self) -> int:
         """Products of this pass of which every segment has left at least once."""
-        return self._sender.all_sent
+        return self._closed_before + self._sender.all_sent
 
     @property
     def packets(self) -> int:
@@ -76,6 +106,19 @@ class Session:
         if self._uncommitted >= COMMIT_PACKETS or self._sender.number >= self._reserved:
             self._reserved = self._sender.number + NUMBER_BLOCK
             self._commit(self._reserved)
+        if self._receipts and (packet := self._receipt(now)) is not None:
+            return packet
+        packet = self._product(now)
+        if packet is not None:
+            self._next_beacon = now + self._settings.beacon_s
+        elif self._key is not None and self._next_beacon <= now < self._hail_until:
+            self._next_beacon = now + self._settings.beacon_s
+            number = self._sender.other(prompt_bytes(0), now)
+            packet = None if number is None else pack_prompt(number, ())
+        return packet
+
+    def _product(self, now: float) -> bytes | None:
+        """The next packet of the sender."""
         while (action := self._sender.next(now)) is not None:
             self._uncommitted += 1
             if isinstance(action, SendPrompt):
@@ -92,27 +135,56 @@ class Session:
         return None
 
     def receive(self, packet: bytes, now: float) -> None:
-        """Take what came up. A packet that is not an authentic, new report is counted and changes nothing."""
+        """Take what came up. A packet that is not authentic and new is counted and changes nothing."""
         if self._key is None:
             self.faults["no-key"] += 1
             return
         try:
-            report, window = seal.unseal(self._key, packet, self._window)
+            message, window = seal.unseal(self._key, packet, self._window)
         except PacketError as error:
             self.faults[error.kind] += 1
             return
+        counters = {"highest": window.highest, "taken": window.taken}
+        if not isinstance(message, Report):
+            jumped = self._orders.take(message, counters, self._utc + now, touches_cell())
+            self._window = window
+            self._ordered(tag_of(message), jumped, now)
+            return
         # all acknowledgements count, also of products that this pass does not send; the window moves with them
-        self._transfers.confirm([ack.hex() for ack in report.acks], {"highest": window.highest, "taken": window.taken})
+        self._transfers.confirm([ack.hex() for ack in message.acks], counters)
         self._window = window
-        self.delivered += len(self._sender.hear(report))
+        self.delivered += len(self._sender.hear(message))
 
     def finished(self, now: float) -> bool:
         """Whether the pass is over."""
-        return self._sender.finished(now)
+        if not self._sender.finished(now):
+            return False
+        if self._receipts and self._sender.left_bytes >= receipt_bytes(1):
+            return False
+        return self._key is None or now >= self._hail_until or self._sender.left_bytes < prompt_bytes(0)
 
     def close(self) -> None:
         """Store how far it came; the next pass goes on from there."""
         self._commit(self._sender.number)
+
+    def _ordered(self, tag: bytes, jumped: int, now: float) -> None:
+        """An order is stored: say so, and begin with what it lets go first."""
+        self.orders += 1
+        self._receipts[tag] = None
+        while len(self._receipts) > MAX_RECEIPTS:
+            self._receipts.popitem(last=False)
+        if jumped:
+            self._commit(self._sender.number)
+            self._reserved = self._sender.number
+            self._spent_before += self._sender.spent_bytes
+            self._closed_before = self.delivered
+            self._plan(self._sender.number, self._sender.left_bytes, now)
+
+    def _receipt(self, now: float) -> bytes | None:
+        tags = list(self._receipts)
+        number = self._sender.other(receipt_bytes(len(tags)), now)
+        self._receipts.clear()  # lost ones are asked for again, with the order itself
+        return None if number is None or self._key is None else seal.seal_receipt(self._key, number, tags)
 
     def _commit(self, number: int) -> None:
         sent = {self._items[place].sha256: self._sender.sent(place) for place in self._dirty}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import select
 import socket
+from collections import Counter
 from collections.abc import Callable
 from time import monotonic
+from typing import Protocol
 
 from onboard.downlink.link.address import resolve
 from onboard.downlink.link.packet import MAX_PACKET_BYTES
-from onboard.downlink.link.session import Session
 from onboard.errors import UsageError
 
 IDLE_S = 0.05
@@ -18,6 +19,21 @@ BURST_S = 0.005
 """What the link may be behind by after a sleep that took too long, and catches up with."""
 MAX_READ = 64
 """Packets from below that are taken before the next one is sent."""
+
+
+class Talker(Protocol):
+    """What the link carries: a `Session`, or a `CfdpSession`; all times are seconds of one clock."""
+
+    faults: Counter[str]
+
+    def transmit(self, now: float) -> bytes | None:
+        """The next packet to send, or None when there is nothing to send now."""
+
+    def receive(self, packet: bytes, now: float) -> None:
+        """Take what came up."""
+
+    def finished(self, now: float) -> bool:
+        """Whether the pass is over."""
 
 
 class UdpLink:
@@ -48,7 +64,7 @@ class UdpLink:
     def __exit__(self, *exc: object) -> None:
         self._socket.close()
 
-    def run(self, session: Session, seconds: float, stop: Callable[[], bool]) -> bool:
+    def run(self, session: Talker, seconds: float, stop: Callable[[], bool]) -> bool:
         """Send and listen until the session has finished, `seconds` are over, or `stop` says so.
 
         Returns:
@@ -68,13 +84,13 @@ class UdpLink:
             now = monotonic()
         return True
 
-    def _send(self, session: Session, packet: bytes) -> None:
+    def _send(self, session: Talker, packet: bytes) -> None:
         try:
             self._socket.send(packet)
         except OSError:  # nobody listens, no route, no buffer: the packet is lost, as packets are
             session.faults["not-sent"] += 1
 
-    def _read(self, session: Session) -> None:
+    def _read(self, session: Talker) -> None:
         for _ in range(MAX_READ):
             try:
                 packet = self._socket.recv(MAX_PACKET_BYTES + 1)

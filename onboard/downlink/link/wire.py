@@ -1,12 +1,14 @@
-"""The three messages of the link as bytes: segment and prompt go down, report comes up. Pure; big-endian; version 1.
+"""The messages of the link as bytes: segment, prompt and receipt go down, report comes up. Pure; big-endian; version 1.
 
     segment  u8 0x11, transfer (12), u16 index, data      CRC-32 behind it
     prompt   u8 0x12, u8 n, n transfers (12 each)         CRC-32 behind it
+    receipt  u8 0x16, u8 n, n tags of orders (8 each), HMAC-SHA256 (`seal`)      CRC-32 behind it
     report   u8 0x13, u64 counter, u16 last sequence count, u8 acks, acks SHA-256 (32 each),
              u8 naks, naks of: transfer (12), u8 n, n ranges (u16 first, u16 last)     HMAC-SHA256 behind it (`seal`)
 
 A transfer is named by the first 8 bytes of the product's SHA-256 and its size (u32). The CRC is over the whole packet;
-32 bits, because a damaged segment that passes costs the whole product. The terms are those of CFDP (CCSDS 727.0-B-5).
+32 bits, because a damaged segment that passes costs the whole product. The terms are those of CFDP (CCSDS
+727.0-B-5). Orders, which come up too, are in `orders`.
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ MAX_PROMPTED = 64
 MAX_BODY_BYTES = 1_100
 """Of a report; what does not fit waits for the next."""
 
-_SEGMENT, _PROMPT, _REPORT = 0x11, 0x12, 0x13
+_SEGMENT, _PROMPT, _REPORT, _RECEIPT = 0x11, 0x12, 0x13, 0x16
+MAX_RECEIPTS = 64
+MAC_BYTES = 32
+"""Of an HMAC-SHA256."""
 _CRC = struct.Struct(">I")
 _TRANSFER = struct.Struct(f">{TAG_BYTES}sI")
 _SEGMENT_HEAD = struct.Struct(f">B{TAG_BYTES}sIH")
@@ -80,6 +85,22 @@ class Prompt:
     transfers: tuple[Transfer, ...]
 
 
+@dataclass(frozen=True)
+class Receipt:
+    """The spacecraft has stored these orders.
+
+    Attributes:
+        tags: of the orders.
+        covered: what the seal is over.
+        mac: the seal, not yet checked.
+    """
+
+    count: int
+    tags: tuple[bytes, ...]
+    covered: bytes
+    mac: bytes
+
+
 Ranges = tuple[tuple[int, int], ...]
 
 
@@ -123,7 +144,22 @@ def prompt_bytes(transfers: int) -> int:
     return HEADER_BYTES + 2 + transfers * _TRANSFER.size + _CRC.size
 
 
-def unpack_down(packet: bytes) -> Segment | Prompt:
+def receipt_body(tags: Sequence[bytes]) -> bytes:
+    """A receipt without its seal; at most `MAX_RECEIPTS` tags."""
+    return bytes((_RECEIPT, len(tags))) + b"".join(tags)
+
+
+def receipt_bytes(tags: int) -> int:
+    """Length of a receipt's packet."""
+    return HEADER_BYTES + 2 + tags * TAG_BYTES + MAC_BYTES + _CRC.size
+
+
+def pack_receipt(count: int, body: bytes, mac: bytes) -> bytes:
+    """The packet of a sealed receipt."""
+    return _with_crc(frame(True, count, SequenceFlags.UNSEGMENTED, body + mac, _CRC.size))
+
+
+def unpack_down(packet: bytes) -> Segment | Prompt | Receipt:
     """What came down.
 
     Raises:
@@ -136,6 +172,8 @@ def unpack_down(packet: bytes) -> Segment | Prompt:
         return _segment(parts)
     if parts.body[0] == _PROMPT:
         return _prompt(parts)
+    if parts.body[0] == _RECEIPT:
+        return _receipt(parts)
     raise PacketError(f"message {parts.body[0]:#x} is not known")
 
 
@@ -204,6 +242,14 @@ def _prompt(parts: Packet) -> Prompt:
     if len(parts.body) < 2 or len(parts.body) != 2 + parts.body[1] * _TRANSFER.size:
         raise PacketError("a prompt that is not of the length it states")
     return Prompt(parts.count, tuple(_transfer(*item) for item in _TRANSFER.iter_unpack(parts.body[2:])))
+
+
+def _receipt(parts: Packet) -> Receipt:
+    if len(parts.body) < 2 or len(parts.body) != 2 + parts.body[1] * TAG_BYTES + MAC_BYTES:
+        raise PacketError("a receipt that is not of the length it states")
+    covered, mac = parts.body[:-MAC_BYTES], parts.body[-MAC_BYTES:]
+    tags = tuple(covered[at : at + TAG_BYTES] for at in range(2, len(covered), TAG_BYTES))
+    return Receipt(parts.count, tags, covered, mac)
 
 
 def _transfer(tag: bytes, size: int) -> Transfer:

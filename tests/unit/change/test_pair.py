@@ -60,10 +60,10 @@ def fall(log, cells, corner, by):
 
 
 def score(now, past):
-    """The model of one past pass, and the scores against it."""
+    """The model of one past pass, and the surprise against it, which the score is the asinh of."""
     model = fit_history(now, STATISTICS, [(past, STATISTICS)], RULE, BANDS, Tensor("latent", "uint8", 1.0, 0), 3)[0]
     comparison = Comparison(model, RULE, BANDS, STATISTICS, STATISTICS)
-    return model, comparison.score(now, past, np.zeros(len(now), np.float32))
+    return model, np.sinh(comparison.score(now, past, np.zeros(len(now), np.float32)))
 
 
 CHANGED = np.arange(10)
@@ -127,7 +127,7 @@ def test_what_is_new_counts_against_every_past_and_a_season_does_not():
     assert weights(burnt, *green)[0] > 0.3
     assert weights(burnt, green[0], dry_season)[0] < 0.1
     assert weights(burnt, *green, dry_season, k=2)[0] > 0.3  # beyond the history that counts
-    assert weigh([], 3, RULE) == (0.0, 0.0)
+    assert weigh([], 3, RULE) == (0.0, 0.0, 0.0)
 
 
 def test_cells_hidden_in_one_past_pass_are_weighed_by_the_others():
@@ -150,7 +150,7 @@ def test_a_model_survives_json_exactly():
     model, before = score(records(season(past)), records(past))
     again = PairModel.from_dict(json.loads(json.dumps(model.to_dict())))
     comparison = Comparison(again, RULE, BANDS, STATISTICS, STATISTICS)
-    after = comparison.score(records(season(past)), records(past), np.zeros(CELLS, np.float32))
+    after = np.sinh(comparison.score(records(season(past)), records(past), np.zeros(CELLS, np.float32)))
     assert (after == before).all()
 
 

@@ -122,3 +122,14 @@ def test_a_model_of_another_type_or_shape_than_promised_is_refused(case):
     }[case]
     with pytest.raises(BundleError):
         load_encoder(bundle)
+
+
+def test_providers_are_the_cpu_unless_asked_for_and_never_one_that_is_not_here(monkeypatch):
+    from onboard.infer import onnx
+
+    here = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnx.onnxruntime, "get_available_providers", lambda: here)
+    monkeypatch.delenv("ONBOARD_ORT_PROVIDERS", raising=False)
+    assert onnx._providers() == ["CPUExecutionProvider"]
+    monkeypatch.setenv("ONBOARD_ORT_PROVIDERS", "TensorrtExecutionProvider, CUDAExecutionProvider,CPUExecutionProvider")
+    assert onnx._providers() == here

@@ -1,0 +1,1 @@
+"""What is copied onto the card and runs there."""

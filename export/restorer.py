@@ -1,0 +1,179 @@
+"""`onboard-export restorer`: a checkpoint of `ground train sr|denoise` -> a model folder of `onboard/restore/models`.
+
+NAME/manifest.json        what the model is and how to feed it; read by onboard/restore/model.py
+     restorer-int8.onnx   restorer-fp32.onnx
+     parity.json          what 8 bits cost, in dB against the same pictures
+     card.md  SHA256SUMS
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import pixel_unshuffle
+
+from export import restorer_onnx
+from export.bundle import SUMS, write_json
+from ground.models.anchored import UNSHUFFLE, Anchored
+from ground.scenes.noise import Sensor
+from ground.scenes.resample import sensor_taps
+from ground.training.crops import Crops, Pair
+from ground.training.denoisers.base import MAP_GAIN
+from ground.training.restoration import TrainedRestorer
+from onboard.restore.model import FORMAT, Network, load_model
+
+F32 = NDArray[np.float32]
+CALIBRATION = 192
+"""Crops that the ranges are taken from, and as many that parity is measured on."""
+SIDE = 64
+LOST_DB = 0.1
+ROUNDS = 8
+"""Of holding the output to the input: on towns 2 DN are left after two, half a DN after eight."""
+
+
+def pack(
+    trained: TrainedRestorer,
+    pairs: Sequence[Pair],
+    out: Path,
+    name: str,
+    card: str,
+    version: int = 1,
+    most_lost_db: float = LOST_DB,
+) -> Path:
+    """Export, compare, and write `out/name`, replacing what is there only once everything is written.
+
+    Args:
+        pairs: pictures to calibrate on; even ones for that, odd ones to compare on.
+        card: what a person should know, Markdown; figures of parity are appended.
+
+        most_lost_db: more than this lost by INT8 against the checkpoint, and no folder is written.
+
+    Raises:
+        ValueError: the network is not one that flies, or INT8 loses too much.
+    """
+    net, recipe = trained.net, trained.recipe
+    if not isinstance(net, Anchored):
+        raise ValueError(f"network {recipe.network} is for comparison on the ground; `anchored` flies")
+    target, staging = out / name, out / f".{name}.new"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+            restorer_onnx.export_restorer(net, fp32, trained.training_hash)
+            scales = restorer_onnx.quantise(fp32, int8, _planes(pairs[0::2] or pairs, net))
+            entries = {
+                "onnx-int8": _entry(int8, staging / "restorer-int8.onnx", [one.to_dict() for one in scales]),
+                "onnx-fp32": _entry(fp32, staging / "restorer-fp32.onnx", [{"dtype": "float32"}] * 2),
+            }
+        write_json(staging / "manifest.json", _manifest(trained, net, name, version, entries))
+        (staging / "card.md").write_text(card)
+        _sums(staging)
+        parity = _parity(staging, pairs[1::2] or pairs, net)
+        if not parity["lost_db"] <= most_lost_db:
+            raise ValueError(f"no model written: INT8 loses {parity['lost_db']:.3f} dB, at most {most_lost_db} wanted")
+        write_json(staging / "parity.json", parity)
+        (staging / "card.md").write_text(f"{card}\n## Parity\n\n{_parity_text(parity)}\n")
+        _sums(staging)
+        shutil.rmtree(target, ignore_errors=True)
+        staging.rename(target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def _manifest(
+    trained: TrainedRestorer, net: Anchored, name: str, version: int, entries: dict[str, Any]
+) -> dict[str, Any]:
+    recipe = trained.recipe
+    noise = None
+    if net.noise_map:
+        sensor = Sensor(**{key: value for key, value in recipe.noise.items() if key != "kind"}) if (
+            recipe.noise["kind"] == "sensor"
+        ) else None  # fmt: skip
+        noise = {"snr": sensor.snr, "read_share": sensor.read_share} if sensor else {"snr": 20.0, "read_share": 1.0}
+    held = None
+    if recipe.imagery == "sentinel2" and recipe.scale > 1:
+        held = {"taps": sensor_taps(recipe.scale), "rounds": ROUNDS}
+    return {
+        "kind": "restore",
+        "format": FORMAT,
+        "name": name,
+        "version": version,
+        "task": "denoising" if recipe.scale == 1 else "super-resolution",
+        "scale": recipe.scale,
+        "bands": recipe.bands,
+        "reach": net.reach,
+        "noise": noise,
+        "consistency": held,
+        "artefacts": entries,
+        "about": {
+            "network": recipe.network,
+            "imagery": recipe.imagery,
+            "parameters": sum(p.numel() for p in net.folded().parameters()),
+            "training_hash": trained.training_hash,
+        },
+    }
+
+
+def _entry(source: Path, target: Path, tensors: list[dict[str, Any]]) -> dict[str, Any]:
+    data = source.read_bytes()
+    target.write_bytes(data)
+    names = (restorer_onnx.INPUT, restorer_onnx.OUTPUT)
+    inside, outside = ({"name": name} | tensor for name, tensor in zip(names, tensors, strict=True))
+    digest = hashlib.sha256(data).hexdigest()
+    return {"file": target.name, "bytes": len(data), "sha256": digest, "input": inside, "output": outside}
+
+
+def _sums(folder: Path) -> None:
+    files = sorted(path for path in folder.iterdir() if path.name != SUMS)
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
+    (folder / SUMS).write_text("".join(lines))
+
+
+def _crops(pairs: Sequence[Pair], net: Anchored) -> tuple[Tensor, Tensor]:
+    """Images with their maps (n, P, SIDE, SIDE), and what they should give (n, B, scale SIDE, scale SIDE)."""
+    crops = Crops(pairs, SIDE, net.scale, CALIBRATION, (0, 99))
+    given, wanted, sigma = (torch.stack(part) for part in zip(*(crops[i] for i in range(CALIBRATION)), strict=True))
+    return torch.cat([given, MAP_GAIN * sigma], 1) if net.noise_map else given, wanted
+
+
+@torch.no_grad()
+def _planes(pairs: Sequence[Pair], net: Anchored) -> F32:
+    """What enters the convolutions, float32 (n, 4 P, SIDE / 2, SIDE / 2)."""
+    return np.asarray(pixel_unshuffle(net.fed(_crops(pairs, net)[0]), UNSHUFFLE).numpy())
+
+
+@torch.no_grad()
+def _parity(folder: Path, pairs: Sequence[Pair], net: Anchored) -> dict[str, float]:
+    """PSNR of both artefacts and of the checkpoint over the middle of crops; the artefacts are fed 8 bits."""
+    model = load_model(str(folder))
+    given, wanted = _crops(pairs, net)
+    base = net.anchor(given[:, : net.bands])
+    planes = np.rint(net.fed(given).numpy() * 127 + 128).astype(np.uint8)
+    found = {"anchor": base, "checkpoint": net(given)}
+    for precision in ("int8", "fp32"):
+        network = Network(model, precision)
+        found[precision] = base + torch.from_numpy(np.stack([network.correct(one) for one in planes]))
+    edge = net.scale * (SIDE // 4)
+    inside = (slice(None), slice(None), slice(edge, -edge), slice(edge, -edge))
+    psnr = {key: float(-10 * torch.log10((one - wanted)[inside].square().mean())) for key, one in found.items()}
+    report = {f"{key}_psnr": value for key, value in psnr.items()}
+    return report | {"crops": float(len(given)), "lost_db": psnr["checkpoint"] - psnr["int8"]}
+
+
+def _parity_text(parity: dict[str, float]) -> str:
+    return (
+        f"{parity['crops']:.0f} crops not calibrated on, PSNR of full scale: anchor {parity['anchor_psnr']:.2f}, "
+        f"checkpoint {parity['checkpoint_psnr']:.2f}, fp32 {parity['fp32_psnr']:.2f}, "
+        f"INT8 {parity['int8_psnr']:.2f} dB ({parity['lost_db']:.3f} lost)."
+    )

@@ -1,0 +1,125 @@
+"""A restoring network -> ONNX, fp32 and INT8: planes in, correction out; the anchor is computed by the flight software.
+
+Input `planes` (N, 4 (B + map), h, w): the image as `Anchored.fed` centres it, after 2x2 pixel-unshuffle. Output
+`correction` (N, 4 scale^2 B, h, w), to be shuffled back and added to the anchor, as a share of
+full scale. N, h and w are free.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+from export.artefact import Affine
+from export.onnx import save, strip
+from ground.models.anchored import UNSHUFFLE, Anchored
+
+INPUT, OUTPUT = "planes", "correction"
+CENTRED = Affine(float(np.float32(1 / 127)), 128)
+"""The scale of the input."""
+ALLOWED = {"Conv", "Relu"}
+METHODS = {"minmax": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
+
+
+def export_restorer(net: Anchored, path: Path, training_hash: str) -> None:
+    """Write the fp32 graph of the folded network.
+
+    Raises:
+        RuntimeError: the graph holds anything but convolutions and ReLUs.
+    """
+    body = net.folded().body
+    planes = torch.zeros(2, UNSHUFFLE**2 * (net.bands + int(net.noise_map)), 24, 26)
+    shapes = {axis: torch.export.Dim(name, min=1) for axis, name in ((0, "N"), (2, "h"), (3, "w"))}
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _hushed("torch.onnx", "onnxscript"):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            body, (planes,), dynamo=True, input_names=[INPUT], output_names=[OUTPUT], dynamic_shapes=(shapes,),
+            verbose=False,
+        )  # fmt: skip
+    model = program.model_proto
+    strip(model)
+    model.graph.name = "restorer"
+    left = {node.op_type for node in model.graph.node} - ALLOWED
+    if left:
+        raise RuntimeError(f"exported graph holds {' '.join(sorted(left))}, expected only {' '.join(sorted(ALLOWED))}")
+    onnx.helper.set_model_props(model, {"training_hash": training_hash})
+    onnx.checker.check_model(model, full_check=True)
+    save(model, path)
+
+
+def quantise(fp32: Path, path: Path, planes: NDArray[np.float32], method: str = "minmax") -> tuple[Affine, Affine]:
+    """Write the integer graph: uint8 in, uint8 out, weights int8 per channel in 7 bits (see `export.quantise`).
+
+    Args:
+        planes: float32 (n, P, h, w) in -1..1, real ones.
+        method: key of `METHODS`.
+
+    Returns:
+        Scale of the input and of the output.
+    """
+    scale, zero = np.array(CENTRED.scale, np.float32), np.array(CENTRED.zero_point, np.uint8)
+    pinned = {INPUT: [{"scale": scale, "zero_point": zero, "quant_type": QuantType.QUInt8}]}
+    with tempfile.TemporaryDirectory() as folder, _hushed(""):
+        raw = Path(folder) / "qdq.onnx"
+        quantize_static(
+            onnx.load(fp32), raw, _Planes(planes), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=METHODS[method],
+            extra_options={"TensorQuantOverrides": pinned},
+        )  # fmt: skip
+        model = onnx.load(raw)
+    graph = model.graph
+    (first,) = [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] == INPUT]
+    (last,) = [node for node in graph.node if node.op_type == "DequantizeLinear" and node.output[0] == OUTPUT]
+    values = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
+    outside = Affine(float(np.float32(values[last.input[1]].item())), int(values[last.input[2]].item()))
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            if name == first.output[0]:
+                node.input[i] = INPUT
+        for i, name in enumerate(node.output):
+            if name == last.input[0]:
+                node.output[i] = OUTPUT
+    graph.node.remove(first)
+    graph.node.remove(last)
+    for item in (graph.input[0], graph.output[0]):
+        item.type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    for part in (graph, *graph.node):
+        part.ClearField("doc_string")
+    graph.ClearField("value_info")
+    onnx.helper.set_model_props(model, {prop.key: prop.value for prop in onnx.load(fp32).metadata_props})
+    onnx.checker.check_model(model)
+    save(model, path)
+    return CENTRED, outside
+
+
+class _Planes(CalibrationDataReader):
+    def __init__(self, planes: NDArray[np.float32], batch: int = 16) -> None:
+        self.batches = iter([{INPUT: planes[i : i + batch]} for i in range(0, len(planes), batch)])
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        return next(self.batches, None)
+
+
+@contextlib.contextmanager
+def _hushed(*names: str) -> Iterator[None]:
+    """Errors alone from these loggers; "" is the root, where the quantiser gives its advice."""
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

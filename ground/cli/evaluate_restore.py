@@ -1,0 +1,79 @@
+"""`ground evaluate sr DIR` and `ground evaluate denoise DIR`: what restoring gains, as a table or JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from onboard.errors import OnboardError
+
+Bundle = Annotated[str | None, typer.Option(help="Model that ships, its folder, or a checkpoint (.ckpt).")]
+Precision = Annotated[str, typer.Option(help="int8 or fp32; a checkpoint runs in float.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+SCENES = "*_10m.tif"
+
+
+def sr(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="*_HR.png with *_LR.png, or Sentinel-2 scenes.")],
+    scale: Annotated[int, typer.Option(min=2, max=4)] = 2,
+    bundle: Bundle = None,
+    precision: Precision = "int8",
+    place: Annotated[list[str] | None, typer.Option(help="Only this folder of scenes; repeat.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Super-resolution beside bicubic: luma with a border of `scale` px cut, or per band in reflectance."""
+    from ground.evaluation.restoration import evaluate_sr_natural, evaluate_sr_scenes, open_restorer
+
+    scenes = folder.is_dir() and any(folder.rglob(SCENES))
+    name = bundle or (f"sr-x{scale}-s2" if scenes else f"sr-x{scale}")
+    try:
+        restorer = open_restorer(name, precision, scale)
+        if scenes:
+            found = evaluate_sr_scenes(folder, scale, restorer, place or ())
+        else:
+            found = evaluate_sr_natural(folder, scale, restorer)
+    except OnboardError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    _tell({"bundle": name, "precision": precision, "scale": scale} | found, as_json)
+
+
+def denoise(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Clean images, or Sentinel-2 scenes with --snr.")],
+    sigma: Annotated[float, typer.Option(help="Of white noise, grey levels of 255.")] = 25.0,
+    snr: Annotated[float | None, typer.Option(help="The sensor model at this SNR, on Sentinel-2 scenes.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    bundle: Bundle = None,
+    precision: Precision = "int8",
+    place: Annotated[list[str] | None, typer.Option(help="Only this folder of scenes; repeat.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Noise removal: PSNR, SSIM, and how white what was removed is."""
+    from ground.evaluation.denoising import evaluate_denoise_natural, evaluate_denoise_scenes
+    from ground.evaluation.restoration import open_restorer
+
+    name = bundle or ("denoise" if snr is None else "denoise-s2")
+    try:
+        restorer = open_restorer(name, precision, 1)
+        if snr is None:
+            found = evaluate_denoise_natural(folder, sigma, seed, restorer)
+        else:
+            found = evaluate_denoise_scenes(folder, snr, seed, restorer, place or ())
+    except OnboardError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    _tell({"bundle": name, "precision": precision, "seed": seed} | found, as_json)
+
+
+def _tell(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(result, indent=2))
+        return
+    typer.echo(f"{result['bundle']} ({result['precision']}), mean over {len(result['images'])} images:")
+    for key, value in result["metrics"].items():
+        typer.echo(f"  {key:32} {value:10.4f}")
+    for name, band in result.get("bands", {}).items():
+        typer.echo(f"  {name:8} " + "  ".join(f"{key} {value:.2f}" for key, value in band.items()))

@@ -1,0 +1,123 @@
+"""`ground train sr` and `ground train denoise`: pictures or Sentinel-2 scenes in, a checkpoint out."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from onboard.errors import OnboardError
+
+SR_NETWORKS = ("anchored", "srcnn", "vdsr-compact", "vdsr", "edsr-compact", "fsrcnn", "fsrcnn-s")
+DENOISE_NETWORKS = ("anchored", "dncnn-compact", "sscanet")
+OBJECTIVES = ("supervised", "noise2void", "noisier2noise", "neighbor2neighbor")
+"""Keys of the tables in `ground.models.restorers` and `ground.training.denoisers`, here without importing torch."""
+EPILOG = "Exit codes: 0 trained, 2 wrong options, 3 a folder or file cannot be used."
+
+Data = Annotated[list[Path], typer.Argument(help="Folders of images, or of Sentinel-2 scenes (*_10m.tif).")]
+Out = Annotated[Path, typer.Option(help="Folder for restorer.ckpt and metrics.csv.")]
+Imagery = Annotated[str, typer.Option(help="natural or sentinel2.")]
+KeepOut = Annotated[list[Path] | None, typer.Option(help="Images below this are never trained on; repeat.")]
+HoldOut = Annotated[list[str] | None, typer.Option(help="A place (folder) of Sentinel-2 kept out; repeat.")]
+Steps = Annotated[int, typer.Option(min=1, help="Optimiser steps.")]
+Batch = Annotated[int, typer.Option(min=1, help="Crops a step.")]
+Side = Annotated[int, typer.Option(min=16, help="Side of a crop, pixels of the given image; even.")]
+Rate = Annotated[float, typer.Option(help="Peak learning rate.")]
+Start = Annotated[Path | None, typer.Option(help="Begin with the weights of this checkpoint.")]
+Resume = Annotated[Path | None, typer.Option(help="Go on from this checkpoint (same options).")]
+Seed = Annotated[int, typer.Option(help="Of weights, crops and noise.")]
+
+
+def sr(
+    data: Data, out: Out, scale: Annotated[int, typer.Option(min=2, max=4)] = 2,
+    network: Annotated[str, typer.Option(help=f"One of {', '.join(SR_NETWORKS)}.")] = "anchored",
+    imagery: Imagery = "natural", keep_out: KeepOut = None, hold_out: HoldOut = None, steps: Steps = 4000,
+    batch: Batch = 16, side: Side = 48, lr: Rate = 2e-3, start: Start = None, resume: Resume = None, seed: Seed = 0,
+) -> None:  # fmt: skip
+    """Train a network that enlarges: natural images reduced by bicubic, Sentinel-2 by the sensor's MTF."""
+    _choose(network, SR_NETWORKS, "--network")
+    from ground.training.crops import enlarged_pairs
+
+    pictures = _pictures(data, imagery, keep_out, hold_out)
+    sensor = imagery == "sentinel2"
+    pairs = enlarged_pairs(pictures, scale, sensor, (1.0,) if sensor else (1.0, 0.7))
+    values = {"network": network, "scale": scale, "imagery": imagery, "steps": steps, "batch": batch, "side": side}
+    _train(values | {"learning_rate": lr, "hold_out": tuple(hold_out or ()), "seed": seed}, pairs, pictures, out, start,
+           resume)  # fmt: skip
+
+
+def denoise(
+    data: Data, out: Out,
+    network: Annotated[str, typer.Option(help=f"One of {', '.join(DENOISE_NETWORKS)}.")] = "anchored",
+    objective: Annotated[str, typer.Option(help=f"One of {', '.join(OBJECTIVES)}.")] = "supervised",
+    sigma: Annotated[tuple[float, float], typer.Option(help="Range of the Gaussian's sigma, of 255.")] = (25.0, 25.0),
+    snr: Annotated[float | None, typer.Option(help="The sensor model at this SNR instead of a Gaussian.")] = None,
+    imagery: Imagery = "natural", keep_out: KeepOut = None, hold_out: HoldOut = None, steps: Steps = 4000,
+    batch: Batch = 16, side: Side = 64, lr: Rate = 2e-3, start: Start = None, resume: Resume = None, seed: Seed = 0,
+) -> None:  # fmt: skip
+    """Train a network that removes noise, from clean pictures or from noisy ones alone."""
+    _choose(network, DENOISE_NETWORKS, "--network")
+    _choose(objective, OBJECTIVES, "--objective")
+    from ground.scenes.noise import model_of
+    from ground.training.crops import noisy_pairs
+
+    noise: dict[str, Any] = {"kind": "gaussian", "low": sigma[0], "high": sigma[1]}
+    if snr is not None:
+        noise = {"kind": "sensor", "snr": snr}
+    pictures = _pictures(data, imagery, keep_out, hold_out)
+    pairs = noisy_pairs(pictures, model_of(noise), seed)
+    values = {"network": network, "scale": 1, "imagery": imagery, "objective": objective, "noise": noise}
+    values |= {"steps": steps, "batch": batch, "side": side, "learning_rate": lr}
+    _train(values | {"hold_out": tuple(hold_out or ()), "seed": seed}, pairs, pictures, out, start, resume)
+
+
+def _choose(value: str, names: tuple[str, ...], option: str) -> None:
+    if value not in names:
+        raise typer.BadParameter(f"{value!r} is none of {', '.join(names)}", param_hint=option)
+
+
+def _pictures(data: list[Path], imagery: str, keep_out: list[Path] | None, hold_out: list[str] | None) -> Any:
+    _choose(imagery, ("natural", "sentinel2"), "--imagery")
+    from ground.scenes.pictures import load_bands, load_natural
+
+    log = logging.getLogger("ground.train")
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
+    try:
+        if imagery == "sentinel2":
+            found = load_bands(data, hold_out or ())
+        else:
+            found, left_out = load_natural(data, keep_out or ())
+            for line in left_out:
+                log.info("left out: %s", line)
+    except OnboardError as error:
+        log.error("%s", error)
+        raise typer.Exit(error.exit_code) from error
+    log.info("%d pictures, %.1f Mpx", len(found), sum(one.values.size for one in found) / 1e6)
+    return found
+
+
+def _train(
+    values: dict[str, Any], pairs: Any, pictures: Any, out: Path, start: Path | None, resume: Path | None
+) -> None:
+    import torch
+
+    from ground.training.restoration import RestoreRecipe, fit, load_checkpoint
+
+    torch.set_num_threads(1)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning.*")
+    before = load_checkpoint(start).training_hash if start else ""
+    recipe = RestoreRecipe(**values, start=before)
+    files = {picture.name.split(":")[0]: picture.sha256 for picture in pictures}
+    try:
+        final = fit(
+            recipe, pairs, files, out, start=start, resume=resume, progress=sys.stderr.isatty(), accelerator="cpu",
+            devices=1,
+        )  # fmt: skip
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(str(final))

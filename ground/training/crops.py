@@ -1,0 +1,117 @@
+"""Crops of pictures for training restoration: pairs of low and high resolution, or of noisy and clean.
+
+Each crop is drawn from (seed, epoch, index): a resumed run sees what the unbroken one would have seen. The noise of a
+picture is drawn once: an objective that learns from noisy data alone never sees two noisy versions of one picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ground.scenes.noise import PEDESTAL, Gaussian, Sensor, lifted
+from ground.scenes.pictures import Picture
+from ground.scenes.resample import bicubic, sensor_shrink, shrink
+
+F32 = NDArray[np.float32]
+FLAT = 0.02
+"""Standard deviation (of full scale) under which a crop is drawn again, up to `TRIES` times: it teaches little."""
+TRIES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """What the network is given and what it should give, float32 (H, W) and (scale H, scale W), and the noise's map."""
+
+    given: F32
+    wanted: F32
+    sigma: F32
+
+
+def enlarged_pairs(
+    pictures: Sequence[Picture], scale: int, sensor: bool, sizes: Sequence[float] = (1.0,)
+) -> list[Pair]:
+    """Each picture reduced by `scale`, in each of `sizes`; natural ones by antialiased bicubic, rounded to 8 bits.
+
+    Args:
+        sensor: reduce by a satellite's MTF instead, unrounded.
+    """
+    pairs = []
+    for picture in pictures:
+        for size in sizes:
+            fine = picture.values
+            if size != 1.0:
+                rows, cols = (round(side * size) for side in fine.shape)
+                fine = np.clip(bicubic(fine, (rows, cols), size), 0, 1)
+            rows, cols = (side - side % scale for side in fine.shape)
+            fine = np.ascontiguousarray(fine[:rows, :cols])
+            if sensor:
+                coarse = sensor_shrink(fine, scale)
+            else:
+                coarse = np.rint(np.clip(shrink(fine, scale), 0, 1) * 255) / np.float32(255)
+            pairs.append(Pair(coarse, fine, coarse[:0]))
+    return pairs
+
+
+def noisy_pairs(pictures: Sequence[Picture], noise: Gaussian | Sensor, seed: int) -> list[Pair]:
+    """Each picture with noise, in rows as they come from the sensor."""
+    pairs = []
+    for index, picture in enumerate(pictures):
+        rng = np.random.default_rng((seed, 7, index))
+        noisy, sigma = noise.add(picture.values, rng)
+        if isinstance(noise, Sensor):
+            noisy = noise.repair(noisy)
+            pairs.append(Pair(noisy, picture.values, noise.expected(noisy)))
+        else:
+            pairs.append(Pair(lifted(noisy), lifted(picture.values), sigma / np.float32(1 + 2 * PEDESTAL)))
+    return pairs
+
+
+class Crops(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """`length` random crops of one epoch, turned and mirrored.
+
+    Args:
+        side: of the given crop, px.
+        scale: of the wanted crop against it.
+        turn: whether rows and columns may change places (not where stripes have a direction).
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pair], side: int, scale: int, length: int, key: tuple[int, int], turn: bool = True
+    ) -> None:
+        self.pairs = [pair for pair in pairs if min(pair.given.shape) >= side]
+        if not self.pairs:
+            raise ValueError(f"no picture is as large as a crop of {side} px")
+        share = np.array([pair.given.size for pair in self.pairs], dtype=np.float64) ** 0.5
+        self.share = share / share.sum()
+        self.side, self.scale, self.length, self.key, self.turn = side, scale, length, key, turn
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(given, wanted, sigma), each (1, side, side) or (1, scale side, scale side)."""
+        rng = np.random.default_rng((*self.key, index))
+        for _ in range(TRIES):
+            pair = self.pairs[rng.choice(len(self.pairs), p=self.share)]
+            row, col = (int(rng.integers(size - self.side + 1)) for size in pair.given.shape)
+            fine = (slice(row * self.scale, (row + self.side) * self.scale),)
+            fine += (slice(col * self.scale, (col + self.side) * self.scale),)
+            if pair.wanted[fine].std() > FLAT:
+                break
+        coarse = (slice(row, row + self.side), slice(col, col + self.side))
+        planes = [pair.given[coarse], pair.wanted[fine], pair.sigma[coarse] if pair.sigma.size else pair.given[:0, :0]]
+        flips = rng.integers(0, 2, 3)
+        for axis in (0, 1):
+            if flips[axis]:
+                planes = [np.flip(plane, axis) for plane in planes]
+        if self.turn and flips[2]:
+            planes = [plane.T for plane in planes]
+        given, wanted, sigma = (torch.from_numpy(np.ascontiguousarray(plane))[None] for plane in planes)
+        return given, wanted, sigma

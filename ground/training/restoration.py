@@ -1,0 +1,228 @@
+"""Training a network that restores: enlarges (scale 2 to 4) or removes noise (scale 1).
+
+A checkpoint carries, under the key `onboard`, everything that export and evaluation need: the recipe, the SHA-256 of
+every training file, and a hash over both. A run that is broken off resumes from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from ground.models.restorers import build
+from ground.training.crops import Crops, Pair
+from ground.training.denoisers import DENOISERS
+
+ARCHITECTURE = "restorer"
+CROPPED = 2
+"""Pixels of the given crop at each border that the loss does not see: there the network saw padding."""
+
+
+@dataclass(frozen=True)
+class RestoreRecipe:
+    """Everything that decides what the weights become, apart from the files themselves.
+
+    Attributes:
+        network: key of `ground.models.restorers`.
+        scale: 1 denoises.
+        bands: of the network.
+        imagery: "natural" or "sentinel2".
+        objective: key of `DENOISERS`; super-resolution is always supervised.
+        noise: plain values of the noise model, with its kind; empty for super-resolution.
+        steps, epoch_steps: optimiser steps in all, and between two checkpoints.
+        batch, side: crops a step, and their side in pixels of the given image.
+        learning_rate: peak of a one-cycle schedule, Adam.
+        start: training hash of the checkpoint whose weights it starts from, or empty.
+        hold_out: places that were not trained on.
+        seed: of weights, crops and noise.
+    """
+
+    network: str
+    scale: int
+    bands: int = 1
+    imagery: str = "natural"
+    objective: str = "supervised"
+    noise: dict[str, Any] = field(default_factory=dict)
+    steps: int = 4000
+    epoch_steps: int = 200
+    batch: int = 16
+    side: int = 48
+    learning_rate: float = 2e-3
+    start: str = ""
+    hold_out: tuple[str, ...] = ()
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> RestoreRecipe:
+        """Inverse of `to_dict`; TypeError on unknown keys."""
+        return cls(**(raw | {"hold_out": tuple(raw["hold_out"])}))
+
+
+def training_hash(recipe: RestoreRecipe, files: dict[str, str]) -> str:
+    """SHA-256 (hex) over the recipe and the hashes of the training files, as canonical JSON."""
+    text = json.dumps({"recipe": recipe.to_dict(), "files": files}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class RestoreModule(L.LightningModule):
+    """The optimisation of one restoring network."""
+
+    def __init__(self, recipe: dict[str, Any], files: dict[str, str]) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.recipe = RestoreRecipe.from_dict(recipe)
+        self.files = files
+        self.net = build(self.recipe.network, self.recipe.bands, self.recipe.scale).to(
+            memory_format=torch.channels_last
+        )
+        self.objective = DENOISERS[self.recipe.objective]
+
+    def on_train_epoch_start(self) -> None:
+        """What an objective draws comes anew from (seed, epoch)."""
+        key = np.random.SeedSequence((self.recipe.seed, self.current_epoch))
+        torch.manual_seed(int(key.generate_state(1)[0]))
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
+        """batch: given, wanted, sigma; see `Crops`."""
+        given, wanted, sigma = batch
+        if self.recipe.scale == 1:
+            shown = wanted if self.objective.needs_clean else torch.zeros_like(wanted)
+            loss = self.objective.loss(self.net, given, shown, sigma)
+        else:
+            cut = CROPPED * self.recipe.scale
+            inside = (slice(None), slice(None), slice(cut, -cut), slice(cut, -cut))
+            loss = nn.functional.l1_loss(self.net(given)[inside], wanted[inside])
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True)
+        return loss
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Adam under one cosine cycle that ends exactly with the last step."""
+        recipe = self.recipe
+        optimiser = torch.optim.Adam(self.parameters(), lr=recipe.learning_rate)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, max_lr=recipe.learning_rate, total_steps=recipe.steps + 1, pct_start=0.1, final_div_factor=1e3
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Plain values only: `torch.load(weights_only=True)` must be able to read it."""
+        checkpoint["onboard"] = {
+            "architecture": ARCHITECTURE,
+            "recipe": self.recipe.to_dict(),
+            "files": self.files,
+            "training_hash": training_hash(self.recipe, self.files),
+        }
+
+
+class CropData(L.LightningDataModule):
+    """Random crops, anew each epoch."""
+
+    def __init__(self, recipe: RestoreRecipe, pairs: Sequence[Pair]) -> None:
+        super().__init__()
+        self.recipe, self.pairs = recipe, pairs
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Called at the start of each epoch."""
+        recipe, epoch = self.recipe, self.trainer.current_epoch if self.trainer else 0
+        left = max(min(recipe.epoch_steps, recipe.steps - epoch * recipe.epoch_steps), 1)
+        striped = recipe.noise.get("kind") == "sensor"
+        crops = Crops(
+            self.pairs, recipe.side, recipe.scale, left * recipe.batch, (recipe.seed, epoch), turn=not striped
+        )
+        return DataLoader(crops, batch_size=recipe.batch)
+
+
+def fit(
+    recipe: RestoreRecipe,
+    pairs: Sequence[Pair],
+    files: dict[str, str],
+    out: Path,
+    *,
+    start: Path | None = None,
+    resume: Path | None = None,
+    progress: bool = True,
+    **trainer: Any,
+) -> Path:
+    """Train and leave `out/restorer.ckpt` and `out/metrics.csv`.
+
+    Args:
+        files: name -> SHA-256 of what is trained on.
+        start: weights to begin with, from `restorer.ckpt` of another run; layers of another shape stay fresh.
+        resume: a checkpoint of the same recipe to go on from.
+        trainer: passed on to `lightning.Trainer`.
+
+    Returns:
+        Path of the final checkpoint.
+    """
+    L.seed_everything(recipe.seed, workers=True, verbose=False)
+    module = RestoreModule(recipe.to_dict(), files)
+    if start is not None:
+        adopt(module.net, load_checkpoint(start).net)
+    logger = L.pytorch.loggers.CSVLogger(out, name="", version="", flush_logs_every_n_steps=1)
+    saver = L.pytorch.callbacks.ModelCheckpoint(out / "checkpoints", save_top_k=1, save_last=True)
+    bar = [L.pytorch.callbacks.RichProgressBar()] if progress else []
+    runner = L.Trainer(
+        max_steps=recipe.steps,
+        max_epochs=-1,
+        callbacks=[saver, *bar],
+        logger=logger,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        reload_dataloaders_every_n_epochs=1,
+        log_every_n_steps=50,
+        **trainer,
+    )
+    runner.fit(module, datamodule=CropData(recipe, pairs), ckpt_path=resume, weights_only=True)
+    final = out / "restorer.ckpt"
+    runner.save_checkpoint(final, weights_only=True)
+    return final
+
+
+def adopt(net: nn.Module, other: nn.Module) -> None:
+    """Take over every weight whose name and shape agree."""
+    mine = net.state_dict()
+    theirs = {key: value for key, value in other.state_dict().items() if key in mine and mine[key].shape == value.shape}
+    net.load_state_dict(mine | theirs)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRestorer:
+    """A checkpoint read back: the network in `eval()`, and where it comes from."""
+
+    net: nn.Module
+    recipe: RestoreRecipe
+    files: dict[str, str]
+    training_hash: str
+
+
+def load_checkpoint(path: Path) -> TrainedRestorer:
+    """Read a checkpoint written by `fit`, without running any code from it.
+
+    Raises:
+        ValueError: not a checkpoint of this architecture, or its training hash does not match its contents.
+    """
+    raw = torch.load(path, map_location="cpu", weights_only=True)
+    about = raw.get("onboard", {})
+    if about.get("architecture") != ARCHITECTURE:
+        raise ValueError(f"{path}: not a {ARCHITECTURE} checkpoint")
+    recipe = RestoreRecipe.from_dict(about["recipe"])
+    if training_hash(recipe, about["files"]) != about["training_hash"]:
+        raise ValueError(f"{path}: training hash does not match the recipe and files it names")
+    net = build(recipe.network, recipe.bands, recipe.scale)
+    net.load_state_dict({key.removeprefix("net."): value for key, value in raw["state_dict"].items()})
+    return TrainedRestorer(net.eval(), recipe, about["files"], about["training_hash"])

@@ -1,0 +1,161 @@
+"""The event head: its folded form, its mirror image, hidden sub-cells, and what a bundle may say of it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from onboard.change.event import LIMIT, EventHead, EventTest
+from onboard.change.pair import Comparison
+from onboard.change.record import FLAG_CLEAR, coarse_bands, fine_bands, pack_valid, record_dtype
+from onboard.change.rule import ScoreRule
+from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, SPREAD
+from onboard.change.usual import fit_history, fit_pair
+from onboard.errors import BundleError
+from onboard.infer.bundle import Tensor
+from onboard.sense.bands import BAND_SETS
+from onboard.sense.normalise import BandStatistics
+
+SETS = ("s2-10", "fire", "rgbn")
+RULE = ScoreRule(latent=0.0, loss=0.0, water=0.0)
+N = 60
+
+
+def looks(bands, seed):
+    """Two looks that resemble each other, records (N,), every sub-cell valid."""
+    rng = np.random.default_rng(seed)
+    found = []
+    fine = rng.integers(60, 200, (N, len(fine_bands(bands)), 64))
+    coarse = rng.integers(60, 200, (N, len(coarse_bands(bands)), 16))
+    for _ in range(2):
+        one = np.zeros(N, record_dtype(128, bands))
+        one["fine"] = np.clip(fine + rng.integers(-6, 7, fine.shape), 0, 255)
+        one["coarse"] = np.clip(coarse + rng.integers(-6, 7, coarse.shape), 0, 255)
+        one["valid"] = pack_valid(np.ones((N, 64), bool))
+        one["flags"] = FLAG_CLEAR
+        found.append(one)
+    return found
+
+
+def statistics(bands, seed):
+    rng = np.random.default_rng(seed)
+    return tuple(BandStatistics(rng.normal(-1.5, 0.2), rng.uniform(0.2, 0.4), 1000) for _ in bands)
+
+
+def made(bands, seed=0, units=5):
+    rng = np.random.default_rng(seed)
+    b, f = len(bands), len(fine_bands(bands))
+    return EventHead(
+        *(rng.normal(0, 1, (units, b)) for _ in range(2)), *(rng.normal(0, 0.3, (units, b)) for _ in range(2)),
+        rng.normal(0, 0.3, (units, 2 * f)), rng.normal(0, 1, units), rng.normal(0, 1, units), -1.0,
+    )  # fmt: skip
+
+
+def spectra(records, bands, stats):
+    x = np.empty((N, len(bands), 64))
+    x[:, fine_bands(bands)] = records["fine"]
+    for place, band in enumerate(coarse_bands(bands)):
+        x[:, band] = records["coarse"][:, place] @ SPREAD
+    return (x - INPUT_ZERO) * INPUT_STEP, np.array([s.spread for s in stats]), np.array([s.median for s in stats])
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_folded_head_is_the_head(name):
+    bands = BAND_SETS[name]
+    now, past = looks(bands, 1)
+    s, t = statistics(bands, 2), statistics(bands, 3)
+    head, pair = made(bands), fit_pair(now, past, RULE, bands, s, t, None)[0]
+    (x, a, m), (y, b, k) = spectra(now, bands, s), spectra(past, bands, t)
+    order = fine_bands(bands) + coarse_bands(bands)
+    f = len(fine_bands(bands))
+
+    def left(one, other, slope):
+        return one[:, order][:, :f] - np.einsum("bf,nbs->nfs", slope[:-1], other[:, order]) - slope[-1][:, None]
+
+    residual = np.concatenate([left(x, y, pair.forward), left(y, x, pair.backward)], axis=1)
+    hidden = head.bias[:, None] + np.einsum("ur,nrs->nus", head.residual / pair.residual_spread, residual)
+    hidden = hidden + (head.now_median @ m + head.past_median @ k)[:, None]
+    for values, weights in ((x * a[:, None], head.now), (y * b[:, None], head.past)):
+        hidden = hidden + np.einsum("ub,nbs->nus", weights, values)
+    expected = np.einsum("u,nus->ns", head.out, np.maximum(hidden, 0)) + head.out_bias
+    found = EventTest(head, bands, s, t, pair.residual_map).log_odds(now, past)
+    assert found == pytest.approx(np.clip(expected, -LIMIT, LIMIT), abs=0.05)  # weights of limited bits
+
+
+def test_the_mirror_image_is_that_of_the_exchanged_passes():
+    bands = BAND_SETS["s2-10"]
+    now, past = looks(bands, 4)
+    s, t = statistics(bands, 5), statistics(bands, 6)
+    head = made(bands)
+    there, back = (
+        fit_pair(*pair, RULE, bands, *stats, None)[0] for pair, stats in (((now, past), (s, t)), ((past, now), (t, s)))
+    )
+    mirrored = EventTest(head, bands, t, s, there.mirrored_map).log_odds(past, now)
+    assert mirrored == pytest.approx(EventTest(head, bands, t, s, back.residual_map).log_odds(past, now), abs=0.05)
+
+
+def test_hidden_sub_cells_have_the_least_odds():
+    bands = BAND_SETS["rgbn"]
+    now, past = looks(bands, 7)
+    valid = np.ones((N, 64), bool)
+    valid[:, :10] = False
+    past["valid"] = pack_valid(valid)
+    stats = statistics(bands, 8)
+    pair = fit_pair(now, past, RULE, bands, stats, stats, None)[0]
+    test = EventTest(made(bands), bands, stats, stats, pair.residual_map)
+    odds = test.log_odds(now, past)
+    assert (odds[:, :10] == -LIMIT).all() and (odds[:, 10:] > -LIMIT).any()
+    nothing = EventTest(made(bands), bands, stats, stats, pair.residual_map)
+    past["valid"] = 0
+    assert (nothing.evidence(now, past, -3.0, 4) == 0).all()
+
+
+def test_an_event_counts_where_it_exceeds_its_mirror_image():
+    """A head that sees a fall of the first band: in some cells it raises the score, where as many rise it does not."""
+    bands = BAND_SETS["rgbn"]
+    now, past = looks(bands, 9)
+    stats = tuple(BandStatistics(-1.5, 0.3, 1000) for _ in bands)
+    zero = np.zeros((1, len(bands)))
+    first = np.eye(1, len(bands))
+    head = EventHead(-40 * first, 40 * first, zero, zero, np.zeros((1, 8)), np.zeros(1), np.ones(1), -10.0)
+    fallen, balanced = now.copy(), now.copy()
+    fallen["fine"][:6, 0] -= 40
+    balanced["fine"][:6, 0] -= 40
+    balanced["fine"][6:12, 0] += 40
+
+    def weight(look):
+        return fit_history(look, stats, [(past, stats)], RULE, bands, Tensor("latent", "uint8", 1.0, 0), 3, head)[0]
+
+    assert weight(fallen).event_weight > 0.5
+    assert weight(balanced).event_weight < 0.1
+    model, distance = weight(fallen), np.zeros(N, np.float32)
+    plain = Comparison(model, RULE, bands, stats, stats).score(fallen, past, distance)
+    with_head = Comparison(model, RULE, bands, stats, stats, head).score(fallen, past, distance)
+    assert (with_head[:6] > plain[:6] + 2).all()
+    assert with_head[6:] == pytest.approx(plain[6:])
+
+
+def test_a_head_survives_json():
+    bands = BAND_SETS["fire"]
+    head = made(bands)
+    again = EventHead.from_dict(json.loads(json.dumps(head.to_dict(bands))), bands)
+    assert again.now == pytest.approx(head.now, abs=1e-5)
+    assert again.out_bias == pytest.approx(head.out_bias, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"bands": ["B04"]},
+        {"now": [[1.0]]},
+        {"residual": [[0.0] * 3] * 5},
+        {"out": [1.0]},
+        {"out": [float("nan")] * 5},
+        {"out_bias": "much"},
+        {"bias": None},
+    ],
+)
+def test_a_head_that_does_not_fit_is_refused(spoilt):
+    bands = BAND_SETS["fire"]
+    with pytest.raises(BundleError, match="event head"):
+        EventHead.from_dict(made(bands).to_dict(bands) | spoilt, bands)

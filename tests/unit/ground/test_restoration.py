@@ -1,0 +1,156 @@
+"""Networks that restore, what they are trained on, and what they can be trained from."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ground.evaluation.restoration import ergas, psnr, sam
+from ground.models.anchored import Anchored, RepConv
+from ground.models.resampler import Bicubic
+from ground.models.restorers import DENOISE, SR, build
+from ground.scenes.noise import Gaussian, Sensor, model_of
+from ground.scenes.pictures import Picture, load_natural
+from ground.scenes.resample import enlarge, shrink
+from ground.training.crops import Crops, enlarged_pairs, noisy_pairs
+from ground.training.denoisers import DENOISERS
+from ground.training.denoisers.base import run
+from ground.training.restoration import RestoreRecipe, fit, load_checkpoint
+
+
+def smooth(seed, side=160):
+    rng = np.random.default_rng(seed)
+    coarse = rng.random((side // 8, side // 8), dtype=np.float32)
+    return np.clip(enlarge(coarse, 8), 0, 1)
+
+
+def pictures(count=2):
+    return [Picture(f"{seed}.png", "0" * 64, smooth(seed), 255.0) for seed in range(count)]
+
+
+@pytest.mark.parametrize("name", SR)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_every_enlarging_network_gives_its_scale(name, scale):
+    net = build(name, 2, scale).eval()
+    with torch.no_grad():
+        assert net(torch.rand(1, 2, 17, 22)).shape == (1, 2, 17 * scale, 22 * scale)
+
+
+@pytest.mark.parametrize("name", DENOISE)
+def test_every_denoiser_keeps_the_size(name):
+    x = torch.rand(2, 3, 18, 22)
+    with torch.no_grad():
+        assert run(build(name, 3, 1).eval(), x, torch.full_like(x, 0.1)).shape == x.shape
+
+
+def test_an_unknown_network_is_refused():
+    with pytest.raises(ValueError, match="must be one of"):
+        build("dncnn-compact", 1, 2)
+
+
+def test_folding_changes_nothing():
+    torch.manual_seed(0)
+    net = Anchored(1, 2).eval()
+    folded = net.folded()
+    assert not any(isinstance(layer, RepConv) for layer in folded.body)
+    planes = torch.rand(1, 4, 12, 14) - 0.5
+    with torch.no_grad():
+        assert torch.allclose(folded.body(planes), 0.25 * net.body(planes), atol=1e-5)
+
+
+def test_nothing_beyond_the_reach_changes_a_pixel():
+    torch.manual_seed(0)
+    net = Anchored(1, 2).eval()
+    x = torch.rand(1, 1, 64, 64)
+    other = x.clone()
+    other[..., : 32 - net.reach, :] = 0
+    with torch.no_grad():
+        assert torch.equal(net(x)[..., 64:, :], net(other)[..., 64:, :])
+
+
+def test_bicubic_as_convolution_is_matlabs_inside():
+    image = np.random.default_rng(0).random((24, 20), dtype=np.float32)
+    found = Bicubic(3)(torch.from_numpy(image)[None, None])[0, 0].numpy()
+    assert np.allclose(found[9:-9, 9:-9], enlarge(image, 3)[9:-9, 9:-9], atol=1e-5)
+
+
+def test_reducing_is_antialiased_as_in_the_published_sets(data_dir):
+    folder = data_dir / "natural" / "Set5" / "x2"
+    fine, coarse = (np.asarray(Image.open(folder / f"img_001_SRF_2_{k}.png"), np.float32) for k in ("HR", "LR"))
+    found = np.clip(np.rint(shrink(fine.transpose(2, 0, 1), 2)), 0, 255).transpose(1, 2, 0)
+    assert np.abs(found - coarse).mean() < 0.5
+
+
+def test_a_test_picture_is_never_trained_on(tmp_path):
+    for folder in ("train", "test"):
+        (tmp_path / folder).mkdir()
+    for seed in (0, 1):
+        grey = Image.fromarray((smooth(seed) * 255).astype(np.uint8))
+        grey.save(tmp_path / "train" / f"{seed}.png")
+    grey.resize((200, 200)).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "test" / "other.png")
+    kept, left_out = load_natural([tmp_path / "train"], [tmp_path / "test"])
+    assert [one.name for one in kept] == ["0.png"]
+    assert left_out == ["1.png: is one of the pictures kept out"]
+
+
+def test_crops_repeat_and_belong_together():
+    pairs = enlarged_pairs(pictures(), 2, sensor=False)
+    crops = Crops(pairs, 32, 2, 4, (0, 3))
+    given, wanted, _ = crops[2]
+    assert torch.equal(given, Crops(pairs, 32, 2, 4, (0, 3))[2][0])
+    assert (Bicubic(2)(given[None])[0] - wanted).abs().mean() < 0.02
+
+
+def test_noise_is_as_strong_as_its_map_says():
+    clean = np.full((256, 256), 0.4, np.float32)
+    for model in (Gaussian(), Sensor(gain=0, offset=0, step=0, dead=0)):
+        noisy, sigma = model.add(clean, np.random.default_rng(0))
+        assert (noisy - clean).std() == pytest.approx(sigma.mean(), rel=0.03)
+    assert sigma.mean() == pytest.approx(0.4 / 20, rel=1e-3)
+
+
+def test_dead_columns_are_filled():
+    sensor = Sensor(dead=0.1)
+    noisy, _ = sensor.add(smooth(3), np.random.default_rng(0))
+    assert (noisy == 0).all(0).any()
+    assert not (sensor.repair(noisy) == 0).all(0).any()
+    with pytest.raises(ValueError, match="gaussian or sensor"):
+        model_of({"kind": "pink"})
+
+
+@pytest.mark.parametrize("name", DENOISERS)
+def test_every_objective_trains_a_denoiser(name):
+    torch.manual_seed(0)
+    noise = Gaussian()
+    pairs = noisy_pairs(pictures(), noise, 0)
+    crops = Crops(pairs, 32, 1, 32, (0, 0))
+    noisy, clean, sigma = (torch.stack(part) for part in zip(*(crops[i] for i in range(32)), strict=True))
+    net = Anchored(1, 1, width=16, depth=1, noise_map=True)
+    optimiser = torch.optim.Adam(net.parameters(), 2e-3)
+    shown = clean if DENOISERS[name].needs_clean else torch.zeros_like(clean)
+    for _ in range(60):
+        optimiser.zero_grad()
+        DENOISERS[name].loss(net, noisy, shown, sigma).backward()
+        optimiser.step()
+    with torch.no_grad():
+        left = (run(net, noisy, sigma) - clean).square().mean()
+    assert left < 0.9 * (noisy - clean).square().mean()
+
+
+def test_a_checkpoint_says_what_it_is(tmp_path):
+    recipe = RestoreRecipe("fsrcnn-s", 2, steps=2, epoch_steps=1, batch=2, side=24)
+    final = fit(recipe, enlarged_pairs(pictures(), 2, False), {"a": "b"}, tmp_path, progress=False, accelerator="cpu")
+    trained = load_checkpoint(final)
+    assert trained.recipe == recipe
+    raw = torch.load(final, weights_only=True)
+    raw["onboard"]["files"] = {}
+    torch.save(raw, final)
+    with pytest.raises(ValueError, match="training hash"):
+        load_checkpoint(final)
+
+
+def test_figures():
+    wanted = np.stack([np.full((8, 8), value, np.float32) for value in (100, 200)])
+    assert psnr(np.full(4, 25.5), 255) == pytest.approx(20)
+    assert sam(2 * wanted, wanted) == pytest.approx(0, abs=0.05)
+    assert ergas(1.1 * wanted, wanted, 2) == pytest.approx(5, rel=1e-4)

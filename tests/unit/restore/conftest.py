@@ -1,0 +1,62 @@
+"""A model folder made of an untrained network: everything but its figures is as it ships."""
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from rasterio.transform import from_origin
+
+from export.restorer import pack
+from ground.models.restorers import build
+from ground.scenes.pictures import Picture
+from ground.training.crops import enlarged_pairs, noisy_pairs
+from ground.training.restoration import RestoreRecipe, TrainedRestorer
+from onboard.restore.model import load_model
+
+
+def picture(seed=0, side=160):
+    """A smooth field with edges, float32 (side, side) in 0..1."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:side, 0:side] / side
+    waves = sum(np.sin(40 * (rng.normal() * x + rng.normal() * y)) for _ in range(4))
+    field = 0.5 + 0.1 * waves + 0.1 * (np.hypot(x - 0.5, y - 0.4) < 0.3)
+    return np.clip(field, 0, 1).astype(np.float32)
+
+
+def make_model(folder, name, scale, imagery, noise=None):
+    from ground.scenes.noise import model_of
+
+    torch.manual_seed(scale)
+    recipe = RestoreRecipe("anchored", scale, imagery=imagery, noise=noise or {})
+    trained = TrainedRestorer(build("anchored", 1, scale).eval(), recipe, {"a.png": "0" * 64}, "0" * 64)
+    pictures = [Picture(f"{seed}", "0" * 64, picture(seed), 255.0) for seed in range(2)]
+    pairs = noisy_pairs(pictures, model_of(noise), 0) if noise else enlarged_pairs(pictures, scale, True)
+    return load_model(str(pack(trained, pairs, folder, name, f"# {name}\n", most_lost_db=20.0)))
+
+
+@pytest.fixture(scope="session")
+def doubling(tmp_path_factory):
+    return make_model(tmp_path_factory.mktemp("models"), "x2", 2, "sentinel2")
+
+
+@pytest.fixture(scope="session")
+def cleaning(tmp_path_factory):
+    return make_model(tmp_path_factory.mktemp("models"), "clean", 1, "sentinel2", {"kind": "sensor", "snr": 20.0})
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """Two bands of uint16, odd sides, no-data in a corner."""
+    dn = np.stack([picture(5, 210)[:, :157], picture(6, 210)[:, :157]])
+    dn = (500 + 6000 * dn).astype(np.uint16)
+    dn[:, :30, :20] = 0
+    path = tmp_path / "scene.tif"
+    transform = from_origin(300_000, 5_000_000, 10, 10)
+    with rasterio.open(
+        path, "w", driver="GTiff", width=157, height=210, count=2, dtype="uint16", nodata=0, crs="EPSG:32633",
+        transform=transform,
+    ) as out:  # fmt: skip
+        out.write(dn)
+        out.descriptions = ("B03", "B04")
+        out.update_tags(SENSING_TIME="2018-01-01T00:00:00Z")
+    return path

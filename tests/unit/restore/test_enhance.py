@@ -1,0 +1,115 @@
+"""`onboard-enhance`: no seam, georeference, no-data, and clear refusals."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+
+from onboard.cli.enhance import main
+from onboard.restore.enhance import BandScale, restore_image
+from onboard.restore.model import Network, load_model
+
+
+def run(model, source, target, *options):
+    return main([str(source), str(target), "--model", str(next(iter(model.artefacts.values())).path.parent), *options])
+
+
+def pixels(path):
+    with rasterio.open(path) as source:
+        return source.read()
+
+
+@pytest.mark.parametrize("block", ["32", "98", "1024"])
+def test_blocks_leave_no_seam(doubling, scene, tmp_path, block):
+    with rasterio.open(scene, "r+") as source:
+        source.nodata = None
+    assert run(doubling, scene, tmp_path / "out.tif", "--block", block, "--full-scale", "7000") == 0
+    whole = restore_image(Network(doubling), pixels(scene), (BandScale(7000.0),) * 2)
+    assert np.array_equal(pixels(tmp_path / "out.tif"), whole)
+
+
+def test_georeference_bands_and_tags_go_along(doubling, scene, tmp_path, capsys):
+    assert run(doubling, scene, tmp_path / "out.tif", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    with rasterio.open(scene) as before, rasterio.open(tmp_path / "out.tif") as after:
+        assert (after.width, after.height) == (314, 420) == (told["width"], told["height"])
+        assert after.bounds == before.bounds
+        assert after.crs == before.crs
+        assert after.descriptions == before.descriptions
+        assert after.nodata == 0
+        assert after.tags()["SENSING_TIME"] == "2018-01-01T00:00:00Z"
+        applied = json.loads(after.tags()["ONBOARD_RESTORED"])
+        lost = after.read(1) == 0
+    assert applied["sha256"] == doubling.artefact("int8").sha256
+    assert lost[:60, :40].all()
+    assert lost.sum() == 60 * 40
+
+
+def test_no_data_does_not_depend_on_the_blocks(doubling, scene, tmp_path):
+    found = []
+    for block in ("32", "256"):
+        assert run(doubling, scene, tmp_path / f"{block}.tif", "--block", block) == 0
+        found.append(pixels(tmp_path / f"{block}.tif"))
+    assert np.array_equal(*found)
+
+
+def test_a_denoiser_keeps_the_size(cleaning, scene, tmp_path):
+    assert run(cleaning, scene, tmp_path / "out.tif", "--snr", "30") == 0
+    assert pixels(tmp_path / "out.tif").shape == pixels(scene).shape
+
+
+def test_float_gives_nearly_the_same(doubling, scene, tmp_path):
+    for precision in ("int8", "fp32"):
+        assert run(doubling, scene, tmp_path / f"{precision}.tif", "--precision", precision) == 0
+    both = [pixels(tmp_path / f"{name}.tif").astype(float) for name in ("int8", "fp32")]
+    assert np.abs(both[0] - both[1]).mean() < 20
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--snr", "20"], 2, "takes no noise level"),
+        ([], 2, "there already"),
+    ],
+)
+def test_wrong_use_is_said(doubling, scene, tmp_path, capsys, options, code, said):
+    target = tmp_path / ("new.tif" if options else "scene.tif")
+    assert run(doubling, scene, target, *options) == code
+    assert said in capsys.readouterr().err
+
+
+def test_a_file_that_is_none_is_said_and_nothing_left(doubling, tmp_path, capsys):
+    (tmp_path / "bad.tif").write_bytes(b"II*\0nothing")
+    assert run(doubling, tmp_path / "bad.tif", tmp_path / "out.tif") == 3
+    assert "bad.tif" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.glob("out*")] == []
+
+
+def test_float_pixels_are_refused(doubling, tmp_path, capsys):
+    with rasterio.open(tmp_path / "f.tif", "w", driver="GTiff", width=64, height=64, count=1, dtype="float32") as out:
+        out.write(np.zeros((1, 64, 64), np.float32))
+    assert run(doubling, tmp_path / "f.tif", tmp_path / "out.tif") == 3
+    assert "float32" in capsys.readouterr().err
+
+
+def test_a_truncated_file_leaves_no_output(doubling, scene, tmp_path, capsys):
+    data = scene.read_bytes()
+    scene.write_bytes(data[: len(data) // 2])
+    assert run(doubling, scene, tmp_path / "out.tif") == 3
+    assert list(tmp_path.glob("out*")) == []
+
+
+def test_a_damaged_model_is_noticed(doubling, scene, tmp_path, capsys):
+    folder = next(iter(doubling.artefacts.values())).path.parent
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in folder.iterdir():
+        (broken / file.name).write_bytes(file.read_bytes())
+    model = broken / "restorer-int8.onnx"
+    data = bytearray(model.read_bytes())
+    data[200] ^= 1
+    model.write_bytes(data)
+    assert main([str(scene), str(tmp_path / "out.tif"), "--model", str(broken)]) == 5
+    assert "checksum" in capsys.readouterr().err
+    assert load_model(str(folder)).scale == 2
