@@ -4,7 +4,7 @@ FULL := .venv
 FLIGHT := .venv-flight
 DEMO_OUT := out/demo
 
-.PHONY: help demo test lint types full-env flight-env clean sim-env sim-image sim-kernel sim-quick sim-cost flash boot
+.PHONY: help demo test test-tflite-runtime lint types full-env flight-env clean sim-env sim-image sim-kernel sim-quick sim-cost flash boot
 
 help:
 	@echo "make demo    run onboard-detect on real imagery and on the simulator, flight dependencies alone"
@@ -27,6 +27,12 @@ full-env: $(FULL)/.stamp
 
 test: full-env
 	$(FULL)/bin/python -m pytest
+
+# tflite_runtime ended in 2023: Python 3.11 at most, NumPy 1. The runtimes' tests, in an environment of its own.
+test-tflite-runtime:
+	python3.11 -m venv .venv-tflite-runtime
+	.venv-tflite-runtime/bin/pip install --quiet --disable-pip-version-check "numpy<2" "tflite-runtime==2.14.0" pytest cryptography onnxruntime "rasterio>=1.4,<2" pylibjpeg-openjpeg spacepackets
+	PYTHONPATH=. .venv-tflite-runtime/bin/python -m pytest -p no:cacheprovider tests/unit/infer
 
 lint: full-env
 	$(FULL)/bin/ruff check .
@@ -93,4 +99,4 @@ boot: | $(SIM)/.stamp
 	$(SIM)/bin/python $(SIM_SCRIPTS)/boot.py $(PROFILE)
 
 clean:
-	rm -rf $(FULL) $(FLIGHT) $(SIM) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(FULL) $(FLIGHT) $(SIM) .venv-tflite-runtime build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

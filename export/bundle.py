@@ -4,6 +4,7 @@ NAME/manifest.json       what the models are and how to feed them; read by onboa
      encoder-int8.onnx   artefact `onnx-int8`, and so on: fp32 beside int8, .tflite beside .onnx
      parity.json         how far the artefacts are from the checkpoint
      card.md             for people
+     known-*.u8          tiles, and what each artefact must give for them (onboard/infer/known.py)
      SHA256SUMS          over every other file; `sha256sum -c SHA256SUMS`
 """
 
@@ -17,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from export import card
+from export import card, known
 from export.artefact import INPUT, OUTPUT, Made, latent_scale
 from ground.models.ravaen import TILE
 from ground.training.encoder import ARCHITECTURE, TrainedEncoder, parameters
@@ -37,6 +38,7 @@ def pack(
     cloud: Mapping[str, Any] | None = None,
     event: Mapping[str, Any] | None = None,
     version: int = 1,
+    budgets: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the bundle `out/name`, replacing what is there only once everything is written.
 
@@ -47,6 +49,7 @@ def pack(
         cloud: the head that tells hidden sub-cells, from `ground train cloud`.
         event: the head that tells events from seasons and weather, from `ground train event`.
         version: of the bundle, counted up by whoever publishes it.
+        budgets: by artefact, from `python -m benchmarks export --budgets`; only those of these artefacts are kept.
 
     Returns:
         The bundle's folder.
@@ -73,6 +76,7 @@ def pack(
         "normalise": recipe.rule.to_dict(),
         "score": dict(score),
         "artefacts": entries,
+        "budgets": {key: dict(item) for key, item in (budgets or {}).items() if key in entries},
     }
     write_json(staging / "manifest.json", manifest)
     write_json(staging / "parity.json", parity)
@@ -80,12 +84,19 @@ def pack(
         if head is not None:
             write_json(staging / file, head)
     (staging / "card.md").write_text(card.render(manifest, trained, parity))
-    files = sorted(path for path in staging.iterdir())
-    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
-    (staging / SUMS).write_text("".join(sums))
+    seal(staging)
+    known.write_answers(staging)
+    seal(staging)
     shutil.rmtree(target, ignore_errors=True)
     staging.rename(target)
     return target
+
+
+def seal(folder: Path) -> None:
+    """Write SHA256SUMS over every other file."""
+    files = sorted(path for path in folder.iterdir() if path.name != SUMS)
+    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
+    (folder / SUMS).write_text("".join(sums))
 
 
 def _entry(one: Made, artefacts: Sequence[Made], folder: Path) -> dict[str, Any]:

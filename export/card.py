@@ -61,7 +61,7 @@ def render(manifest: Mapping[str, Any], trained: TrainedEncoder, parity: Mapping
 
 RaVAEn {network}, {model["size"]}, the encoder's mean only ({model["parameters"]:,} parameters fly):
 a {TILE}x{TILE} px tile of {" ".join(manifest["bands"])} -> {model["latent"]} numbers.
-Change is scored by the rule "{manifest["score"]["rule"]}" (onboard/change/rule.py has its constants).
+{scored_by(manifest["score"])}
 After Ruzicka et al., Scientific Reports 12:16939 (2022), doi:10.1038/s41598-022-19437-5.
 
 ## Training
@@ -82,17 +82,50 @@ Training hash `{model["training_hash"]}`.
 | --- | --- | --- | --- | --- |
 {chr(10).join(rows)}
 """
+    text += _calibration(parity.get("calibration", {}))
+    if manifest.get("budgets"):
+        text += "\n## Budgets\n\n" + "\n".join(listed(manifest["budgets"])) + "\n"
     if "detection" in parity:
-        text += "\n## Detection\n\n" + "\n".join(_lines(parity["detection"])) + "\n"
+        text += "\n## Detection\n\n" + "\n".join(listed(parity["detection"])) + "\n"
     return f"{text}\n{LIMITS}\n{DATA}"
 
 
-def _lines(values: Mapping[str, Any], before: str = "") -> list[str]:
+def _calibration(found: Mapping[str, Any]) -> str:
+    """The search's table, best first, and whether the weights were trained on."""
+    if "search" not in found:
+        return ""
+    text = f"""
+## Calibration of INT8
+
+Chosen on {found["tiles"]} tiles of the training places by signal-to-noise ratio of the latents; the one kept is marked.
+
+| runtime | method | weights | activations | SNR, dB | cosine, median | cosine, minimum |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+    for runtime, rows in found["search"].items():
+        for row in rows:
+            mark = " *" if row.get("kept") else ""
+            begin = f"| {runtime} | {row['method']} | {row['weights']} | {row['activations']}{mark} "
+            if "refused" in row:
+                text += f"{begin}| {row['refused']} | | |\n"
+            else:
+                text += f"{begin}| {row['snr_db']:.2f} | {row['cosine_median']:.5f} | {row['cosine_min']:.5f} |\n"
+    if found.get("trained_on"):
+        text += f"\nTrained on through the rounding (export/qat.py): {', '.join(found['trained_on'])}.\n"
+    return text
+
+
+def scored_by(score: Mapping[str, Any]) -> str:
+    """The card's line about the score rule."""
+    return f'Change is scored by the rule "{score["rule"]}" (onboard/change/rule.py has its constants).'
+
+
+def listed(values: Mapping[str, Any], before: str = "") -> list[str]:
     """A nested mapping of figures as a flat list."""
     lines = []
     for key, value in values.items():
         if isinstance(value, Mapping):
-            lines += _lines(value, f"{before}{key}, ")
+            lines += listed(value, f"{before}{key}, ")
         else:
             lines.append(f"- {before}{key}: {value:.4g}" if isinstance(value, float) else f"- {before}{key}: {value}")
     return lines

@@ -69,6 +69,36 @@ def bundle_command(
     typer.echo(f"{out}: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}")
 
 
+@app.command("amend")
+def amend_command(
+    folder: Annotated[Path, typer.Argument(help="Of a bundle.", exists=True, file_okay=False)],
+    score: Annotated[
+        str, typer.Option(help="Name of a rule, or constants as JSON or @FILE; those it does not name stay.")
+    ] = "",
+    cloud: Annotated[str, typer.Option(help="Head of `ground train cloud`, as @FILE.")] = "",
+    event: Annotated[str, typer.Option(help="Head of `ground train event`, as @FILE.")] = "",
+    detection: Annotated[str, typer.Option(help="Detection figures instead of those there, as JSON or @FILE.")] = "",
+    budgets: Annotated[str, typer.Option(help="Of `benchmarks export --budgets`, as @FILE.")] = "",
+    version: Annotated[int | None, typer.Option(min=1, help="Of the bundle.")] = None,
+) -> None:
+    """Change what the bundle in FOLDER says beside its artefacts, which stay as they are, and seal it again."""
+    from export.amend import amend
+    from onboard.infer.bundle import load_bundle
+
+    with _clear():
+        constants = _constants(score) if score else None
+        measured = _json(budgets, "--budgets") if budgets else None
+        amend(
+            folder,
+            constants,
+            cloud=_json(cloud, "--cloud") if cloud else None,
+            event=_json(event, "--event") if event else None,
+            detection=_json(detection, "--detection") if detection else None,
+            budgets=measured and measured.get(load_bundle(str(folder.resolve())).name, measured),
+            version=version,
+        )
+
+
 @app.command()
 def verify(
     package: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
@@ -106,14 +136,22 @@ def export(
     out: Annotated[Path, typer.Option(help="The bundle is written to OUT/NAME.")],
     name: Annotated[str | None, typer.Option(help="Of the bundle; the band set's by default.")] = None,
     score: Annotated[
-        str, typer.Option(help="Score rule: surprise, cosine, euclidean, or its constants as JSON or @FILE.")
-    ] = "surprise",
+        str, typer.Option(help="Score rule: surprise (default), cosine, euclidean, or its constants as JSON or @FILE.")
+    ] = "",
     cloud: Annotated[str | None, typer.Option(help="Head of `ground train cloud`, as @FILE.")] = None,
     event: Annotated[str | None, typer.Option(help="Head of `ground train event`, as @FILE.")] = None,
     detection: Annotated[str | None, typer.Option(help="Detection figures to merge in, as JSON or @FILE.")] = None,
-    calibrate: Annotated[str, typer.Option(help="Range of activations: minmax, percentile or entropy.")] = "minmax",
+    calibrate: Annotated[
+        str, typer.Option(help="search: every way of quantising, the best is kept; or minmax, percentile, entropy.")
+    ] = "search",
+    qat: Annotated[bool, typer.Option(help="Train on through the rounding where INT8 misses its gates.")] = True,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="Take score, heads, detection figures, version and budgets from this bundle."),
+    ] = None,
+    budgets: Annotated[str | None, typer.Option(help="Of `benchmarks export --budgets`, as @FILE.")] = None,
     tiles: Annotated[int, typer.Option(min=1, help="Tiles to calibrate on, and at most as many to compare.")] = 2048,
-    version: Annotated[int, typer.Option(min=1, help="Of the bundle.")] = 1,
+    version: Annotated[int | None, typer.Option(min=1, help="Of the bundle; 1 by default.")] = None,
     seed: Annotated[int, typer.Option(help="Which tiles are drawn.")] = 0,
     tflite: Annotated[bool, typer.Option(help="TFLite beside ONNX.")] = True,
     gates: Annotated[Path, typer.Option(help="Thresholds that fail the export.", exists=True, dir_okay=False)] = GATES,
@@ -121,19 +159,23 @@ def export(
     """Export CHECKPOINT to ONNX and TFLite, fp32 and INT8, check parity, pack a bundle; parity.json goes to stdout."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
     log = logging.getLogger("onboard-export")
-    rule = _rule(score)
-    figures = _json(detection, "--detection") if detection else None
-    clouds = _json(cloud, "--cloud") if cloud else None
-    events = _json(event, "--event") if event else None
+    earlier = _earlier(like) if like else {}
+    rule = _rule(score) if score or "score" not in earlier else earlier["score"]
+    figures = _json(detection, "--detection") if detection else earlier.get("detection")
+    clouds = _json(cloud, "--cloud") if cloud else earlier.get("cloud")
+    events = _json(event, "--event") if event else earlier.get("event")
+    measured = _json(budgets, "--budgets") if budgets else {}
 
     import torch
 
-    from export import bundle, convert, parity, quantise
+    from export import bundle, convert, parity
+    from export.calibration import CHOICES, METHODS, Choice
+    from export.qat import STEPS
     from ground.scenes import pairs
     from ground.training.encoder import load_checkpoint
 
-    if calibrate not in quantise.METHODS:
-        raise typer.BadParameter(f"{calibrate!r} is none of {', '.join(quantise.METHODS)}", param_hint="--calibrate")
+    if calibrate not in ("search", *METHODS):
+        raise typer.BadParameter(f"{calibrate!r} is none of search, {', '.join(METHODS)}", param_hint="--calibrate")
     torch.set_num_threads(1)
     try:
         trained = load_checkpoint(checkpoint)
@@ -145,17 +187,25 @@ def export(
         unseen = [scene for scene in scenes if scene.place in recipe.hold_out] or scenes
         with tempfile.TemporaryDirectory() as folder:
             calibration = pairs.sample_cells(seen, tiles, seed)
-            made = convert.all_artefacts(trained, Path(folder), calibration, calibrate, tflite)
+            choices = CHOICES if calibrate == "search" else (Choice(calibrate),)
+            converted = convert.all_artefacts(
+                trained, Path(folder), calibration, choices, tflite, gates, STEPS if qat else 0
+            )
+            made = converted.made
             places = tuple(sorted({scene.place for scene in unseen}))
             real = pairs.sample_cells(unseen, tiles, seed)
             report = parity.report(trained, made, real, places, figures)
             missed = failures(report, gates)
             if missed:
                 raise ValueError(f"no bundle written: {'; '.join(missed)}")
-            report["calibration"] = {"method": calibrate, "tiles": len(calibration), "seed": seed}
+            report["calibration"] = {
+                "tiles": len(calibration), "seed": seed, "search": converted.searched,
+                "trained_on": converted.trained_on,
+            }  # fmt: skip
             target = bundle.pack(
                 out, name or recipe.name, trained, made, report, score=rule, cloud=clouds, event=events,
-                version=version,
+                version=version or earlier.get("version", 1),
+                budgets=measured.get(name or recipe.name) or earlier.get("budgets"),
             )  # fmt: skip
     except OnboardError as error:
         log.error("%s", error)
@@ -170,13 +220,35 @@ def export(
 app.command("restorer", epilog=restorer_cli.EPILOG)(restorer_cli.restorer)
 
 
-def _rule(text: str) -> dict[str, Any]:
-    """The whole score rule for the manifest, with every constant written out."""
-    raw = {"rule": text} if text in SCORE_RULES else _json(text, "--score")
+def _earlier(folder: Path) -> dict[str, Any]:
+    """What a bundle holds that an export of the same weights would not find out again."""
+    from onboard.infer.bundle import CLOUD, EVENT, MANIFEST, load_bundle
+
     try:
-        return ScoreRule.from_dict(raw).to_dict()
+        load_bundle(str(folder.resolve()))
+        manifest, parity = (json.loads((folder / name).read_text()) for name in (MANIFEST, "parity.json"))
+        found = {key: manifest[key] for key in ("score", "version", "budgets") if key in manifest}
+        if "detection" in parity:
+            found["detection"] = parity["detection"]
+        for key, file in (("cloud", CLOUD), ("event", EVENT)):
+            if (folder / file).exists():
+                found[key] = json.loads((folder / file).read_text())
+    except (OnboardError, OSError) as error:
+        raise typer.BadParameter(str(error), param_hint="--like") from error
+    return found
+
+
+def _rule(text: str) -> dict[str, Any]:
+    """The whole score rule for the manifest, with every constant written out; nothing is "surprise"."""
+    try:
+        return ScoreRule.from_dict(_constants(text or "surprise")).to_dict()
     except OnboardError as error:
         raise typer.BadParameter(str(error), param_hint="--score") from error
+
+
+def _constants(text: str) -> dict[str, Any]:
+    """What `--score` names: a rule alone, or constants."""
+    return {"rule": text} if text in SCORE_RULES else _json(text, "--score")
 
 
 def _json(text: str, option: str) -> dict[str, Any]:

@@ -12,19 +12,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from export.known import known_tiles
 from onboard.errors import BundleError
-from onboard.infer.bundle import MANIFEST, SUMS, Artefact, load_bundle
-from onboard.install.answers import run
-from onboard.install.package import FORMAT, HEAD, MAGIC, TILES, canonical
-from onboard.sense.grid import CELL
-
-KNOWN_TILES = 8
-STEPS = {"int8": 0, "fp32": 1}
-"""How far a latent may be from the known one, in steps of its uint8 scale: integers are exact, floats may round."""
+from onboard.infer.bundle import MANIFEST, SUMS, TILES, Artefact, known_file, load_bundle
+from onboard.infer.known import STEPS, run
+from onboard.install.package import FORMAT, HEAD, MAGIC, canonical
 
 
 def keygen(path: Path) -> tuple[Path, Path]:
@@ -39,13 +34,6 @@ def keygen(path: Path) -> tuple[Path, Path]:
     except OSError as error:
         raise BundleError(f"{error.filename}: {error.strerror}; no key is ever overwritten") from error
     return path, public
-
-
-def known_tiles(bands: int) -> bytes:
-    """Integer noise on a coarse pattern, so that every layer has something to do; uint8 (8, bands, 32, 32)."""
-    rng = np.random.default_rng(0)
-    coarse = rng.integers(40, 216, (KNOWN_TILES, bands, 4, 4)).repeat(CELL // 4, 2).repeat(CELL // 4, 3)
-    return (coarse + rng.integers(-15, 16, coarse.shape)).astype(np.uint8).tobytes()
 
 
 def build(
@@ -72,12 +60,12 @@ def build(
     if keep:
         artefacts = {name: bundle.artefact(*name.split("-", 1)) for name in keep}
         files = _keep(files, artefacts)
-    tiles = known_tiles(len(bundle.bands))
-    files[TILES] = tiles
+    tiles = files.setdefault(TILES, known_tiles(len(bundle.bands)))
     answers = []
     for name in sorted(artefacts):
-        file, precision = f"known-{name}.u8", name.rpartition("-")[2]
-        files[file] = run(bundle, name, tiles).tobytes()
+        file, precision = known_file(name), name.rpartition("-")[2]
+        if file not in files:
+            files[file] = run(bundle, name, tiles).tobytes()
         answers.append({"artefact": name, "file": file, "steps": STEPS[precision]})
     order = sorted(files)
     manifest = canonical(
@@ -109,7 +97,9 @@ def private_key(path: Path) -> Ed25519PrivateKey:
 def _keep(files: dict[str, bytes], artefacts: dict[str, Artefact]) -> dict[str, bytes]:
     """The bundle's files without the artefacts that are not sent; manifest and checksums to match."""
     manifest = json.loads(files[MANIFEST])
-    dropped = {item["file"] for name, item in manifest["artefacts"].items() if name not in artefacts}
+    gone = [name for name in manifest["artefacts"] if name not in artefacts]
+    dropped = {manifest["artefacts"][name]["file"] for name in gone} | {known_file(name) for name in gone}
+    manifest["budgets"] = {name: item for name, item in manifest.get("budgets", {}).items() if name in artefacts}
     manifest["artefacts"] = {name: item for name, item in manifest["artefacts"].items() if name in artefacts}
     kept = {name: data for name, data in files.items() if name not in dropped | {SUMS}}
     kept[MANIFEST] = (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()

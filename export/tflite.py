@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from export.artefact import INPUT, OUTPUT, Affine
+from export.calibration import USUAL, Choice, ranges
 from export.quantise import input_scale
 from ground.models.ravaen import TILE, Encoder
 from ground.training.encoder import TrainedEncoder
@@ -73,14 +74,17 @@ def export_encoder(trained: TrainedEncoder, path: Path) -> None:
         litert_torch.convert(net, sample_kwargs={INPUT: tile}).export(str(path))
 
 
-def quantise(fp32: Path, path: Path, tiles: NDArray[np.float32], limit: float) -> tuple[Affine, Affine]:
+def quantise(
+    fp32: Path, path: Path, tiles: NDArray[np.float32], limit: float, choice: Choice = USUAL
+) -> tuple[Affine, Affine]:
     """Write the integer graph.
 
     Args:
         fp32: from `export_encoder`.
         path: where to.
-        tiles: real tiles for calibration (minimum and maximum), float32 (n, B, 32, 32), normalised.
+        tiles: real tiles for calibration, float32 (n, B, 32, 32), normalised.
         limit: of the normalisation rule; fixes the input's scale.
+        choice: how scales are found.
 
     Returns:
         uint8 scale of the input and of the output.
@@ -97,20 +101,20 @@ def quantise(fp32: Path, path: Path, tiles: NDArray[np.float32], limit: float) -
         )
         batches = np.ascontiguousarray(whole.transpose(0, 2, 3, 1)).reshape(-1, BATCH, *whole.shape[2:], whole.shape[1])
         signature = next(iter(Interpreter(str(fp32)).get_signature_list()))
-        work = quantizer.Quantizer(str(fp32), recipe.static_wi8_ai8())
-        ranges: dict[str, dict[str, Any]] = {}
-        for batch in batches:  # one at a time: over many the quantiser would take a moving average, and clip
-            for name, found in work.calibrate({signature: [{INPUT: batch}]}, num_threads=1).items():
-                known = ranges.setdefault(name, dict(found))
-                known["min"], known["max"] = (
-                    np.minimum(known["min"], found["min"]),
-                    np.maximum(known["max"], found["max"]),
-                )
+        rules: Any = recipe.static_wi8_ai8()
+        for rule in rules:
+            rule["op_config"]["activation_tensor_config"]["symmetric"] = choice.symmetric
+            if not choice.per_channel:
+                rule["op_config"]["weight_tensor_config"]["granularity"] = "TENSORWISE"
+        work = quantizer.Quantizer(str(fp32), rules)
+        known: dict[str, dict[str, Any]] = dict(work.calibrate({signature: [{INPUT: batches[0]}]}, num_threads=1))
+        for name, (low, high) in ranges(_activations(fp32, batches, set(known)), choice).items():
+            known[name] = {"min": np.full_like(known[name]["min"], low), "max": np.full_like(known[name]["max"], high)}
         pinned = input_scale(limit)
-        (source,) = [name for name in ranges if name.endswith(f"_{INPUT}")]
-        for key, steps in (("min", -128), ("max", 127)):
-            ranges[source][key] = np.full_like(ranges[source][key], steps * pinned.scale)
-        data = bytes(work.quantize(ranges, enable_progress_report=False).quantized_model)
+        (source,) = [name for name in known if name.endswith(f"_{INPUT}")]
+        for key, steps in (("min", -127 if choice.symmetric else -128), ("max", 127)):
+            known[source][key] = np.full_like(known[source][key], steps * pinned.scale)
+        data = bytes(work.quantize(known, enable_progress_report=False).quantized_model)
         path.write_bytes(_cut_leaky_relu(data))
         interpreter = Interpreter(str(path), num_threads=1)
     islands = [one for one in interpreter.get_tensor_details() if one["dtype"] == np.float32]
@@ -118,7 +122,22 @@ def quantise(fp32: Path, path: Path, tiles: NDArray[np.float32], limit: float) -
         raise RuntimeError(f"{path.name}: runs partly in float: {', '.join(one['name'] for one in islands[:4])}")
     ends = (*interpreter.get_input_details(), *interpreter.get_output_details())
     inside, outside = (Affine(float(np.float32(e["quantization"][0])), int(e["quantization"][1]) + 128) for e in ends)
+    if inside != pinned:
+        raise RuntimeError(f"{path.name}: its input came out on another scale than the pinned one")
     return inside, outside
+
+
+def _activations(fp32: Path, batches: NDArray[np.float32], names: set[str]) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """What every named tensor holds, batch by batch."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(fp32), experimental_preserve_all_tensors=True, num_threads=1)
+    interpreter.allocate_tensors()
+    index = {one["name"]: one["index"] for one in interpreter.get_tensor_details() if one["name"] in names}
+    for batch in batches:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], batch)
+        interpreter.invoke()
+        yield {name: interpreter.get_tensor(at) for name, at in index.items()}
 
 
 def _cut_leaky_relu(data: bytes) -> bytes:

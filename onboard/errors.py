@@ -75,6 +75,13 @@ class BundleError(OnboardError):
     kind = "bundle"
 
 
+class ModelError(OnboardError):
+    """A loaded model stopped giving what it should: known answers, hash, latents, time. Another one may go on."""
+
+    exit_code = EXIT_BUNDLE
+    kind = "model-fault"
+
+
 class StoreError(OnboardError):
     """The store is of another version, damaged beyond its own recovery, or locked by another run."""
 

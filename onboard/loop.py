@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,35 +29,25 @@ from onboard.downlink.choose import Chooser
 from onboard.downlink.link.orders import Query
 from onboard.downlink.settle import settle
 from onboard.errors import InputError
+from onboard.found import chunk_row, not_looked_at
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
+from onboard.keeper import Keeper, Model
 from onboard.report.outcome import CellStatus
+from onboard.run import Run
 from onboard.sense.acquisition import Acquisition
 from onboard.sense.chunks import Chunk, plan_chunks
-from onboard.sense.grid import CELL, Grid
+from onboard.sense.grid import CELL
 from onboard.sense.stream import Stream
 from onboard.store import Store
 from onboard.store.rows import AcquisitionRow, ChunkRow, NewProduct
+from onboard.succession import look
 
 GROUP_BYTES = 4_000_000
 """Candidates that are held in memory before a chunk group is committed early."""
 
 Progress = Callable[[Acquisition, int, int], None]
 """Called after each chunk with (acquisition, cells done, cells in all)."""
-
-
-@dataclass
-class Run:
-    """What one call of `detect` did. Faults are listed in `refused` and counted in the store."""
-
-    looked_at: list[int] = field(default_factory=list)
-    grids: dict[int, Grid] = field(default_factory=dict)
-    sources: dict[int, Acquisition] = field(default_factory=dict)
-    refused: list[InputError] = field(default_factory=list)
-    skipped: int = 0
-    tiles: int = 0
-    damaged_products: int = 0
-    interrupted: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +73,7 @@ class Detector:
         stop: asked between chunks; True ends the run after what is committed.
         areas: where the operator looks first.
         queries: of operators; the cells they touch are kept whatever their score.
+        keeper: replaces a model that fails; without one its ModelError ends the run.
     """
 
     def __init__(
@@ -96,13 +87,28 @@ class Detector:
         stop: Callable[[], bool] = lambda: False,
         areas: Areas | None = None,
         queries: Sequence[Query] = (),
+        keeper: Keeper | None = None,
     ) -> None:
-        self.config, self.bundle, self.encoder, self.store = config, bundle, encoder, store
-        self.stages, self.progress, self.stop, self.areas, self.queries = stages, progress, stop, areas, queries
+        self.config, self.store, self.stages, self.progress, self.stop = config, store, stages, progress, stop
+        self.areas, self.queries, self.keeper = areas, queries, keeper
+        self._use(bundle, encoder, keeper.current.vouch if keeper else lambda _: None)
+
+    def take(self, model: Model) -> None:
+        """Go on with another model."""
+        self._use(model.bundle, model.encoder, model.vouch)
+
+    def like(self, model: Model) -> Detector:
+        """The same with another model, which nothing replaces; what operators ask for is kept by this one alone."""
+        other = Detector(self.config, model.bundle, model.encoder, self.store, self.stages, self.progress, self.stop)
+        other.take(model)
+        return other
+
+    def _use(self, bundle: Bundle, encoder: Encoder, vouch: Callable[[Sequence[Records]], None]) -> None:
+        self.bundle, self.encoder, self.vouch = bundle, encoder, vouch
         self.artefact = encoder.artefact.sha256
         self.dtype = record_dtype(bundle.latent, bundle.bands)
         rule = ScoreRule.from_dict(bundle.score)
-        self.rule = replace(rule, rule=config.score) if config.score else rule
+        self.rule = replace(rule, rule=self.config.score) if self.config.score else rule
 
     def detect(self, streams: Sequence[Stream]) -> Run:
         """Look at every acquisition that is not finished yet. A refused one is recorded; the others go on."""
@@ -124,12 +130,21 @@ class Detector:
                 run.interrupted = True
                 return
             try:
-                grid_id = self._place(acquisition, grid_id, run)
-                self._look_at(acquisition, grid_id, run)
+                if self.keeper is not None:
+                    grid_id = look(self, self.keeper, acquisition, grid_id, run)
+                else:
+                    grid_id = self.place(acquisition, grid_id, run)
+                    run.show(self.look_at(acquisition, grid_id, run), acquisition)
             except InputError as error:
                 run.refused.append(error)
 
-    def _place(self, acquisition: Acquisition, grid_id: int | None, run: Run) -> int:
+    def abandon(self, acquisition: Acquisition, grid_id: int, artefact: str) -> None:
+        """Forget what an artefact had committed of an acquisition it did not finish."""
+        row = self.store.state.find(grid_id, acquisition.sensing_time, acquisition.product_id, artefact)
+        if row is not None and not row.done:
+            self.store.state.abandon(row.id)
+
+    def place(self, acquisition: Acquisition, grid_id: int | None, run: Run) -> int:
         """The grid an acquisition belongs to; the first of a stream may found one."""
         missing = self.bundle.lacking(tuple(b.name for b in acquisition.bands))
         if missing:
@@ -152,15 +167,16 @@ class Detector:
         run.grids[grid_id] = acquisition.grid
         return grid_id
 
-    def _look_at(self, acquisition: Acquisition, grid_id: int, run: Run) -> None:
-        """One acquisition: pre-scan, then chunk after chunk; continues where an earlier run was broken off."""
+    def look_at(self, acquisition: Acquisition, grid_id: int, run: Run) -> int:
+        """One acquisition: pre-scan, then chunk after chunk; continues where an earlier run was broken off.
+
+        Returns the id of its row. ModelError: the model failed; what was committed before is sound.
+        """
         grid, config, store = run.grids[grid_id], self.config, self.store
         row = store.state.find(grid_id, acquisition.sensing_time, acquisition.product_id, self.artefact)
         if row is not None and row.done:
             run.skipped += 1
-            run.looked_at.append(row.id)
-            run.sources[row.id] = acquisition
-            return
+            return row.id
         rows = min(grid.height, acquisition.grid.height) // CELL
         cols = min(grid.width, acquisition.grid.width) // CELL
         chunks = plan_chunks(rows, cols, acquisition.block_shape, config.chunk_px)
@@ -170,13 +186,12 @@ class Detector:
             if row is None or row.settings != config.fingerprint() or (row.rows, row.cols) != (rows, cols):
                 with self.stages.time("prescan"):
                     frozen = arrival.freeze(chunks, past, store.memory)
+                    self.vouch([])  # what is usual between two passes was found with the model's latents
                 row = store.state.begin(
                     grid_id, acquisition.sensing_time, acquisition.product_id, self.artefact, config.fingerprint(),
                     (rows, cols), [one.sensing_time for one in past[: config.history]], frozen.to_dict(),
                 )  # fmt: skip
             frozen = Frozen.from_dict(row.statistics)  # also when just made: what is scored with is what was stored
-            run.looked_at.append(row.id)
-            run.sources[row.id] = acquisition
             memory_id = store.memory.enter(
                 grid, acquisition.sensing_time, acquisition.product_id, self.artefact, self.dtype,
                 statistics_to_list(frozen.bands),
@@ -189,6 +204,7 @@ class Detector:
                 close_up(store, row, grid, memory_id, acquisition, self.bundle, self.artefact, config.budget_bytes)
             store.state.finish(row.id)
             store.memory.forget(grid, self.artefact, config.keep_passes)
+        return row.id
 
     def _chunks(self, place: _Place, chunks: list[Chunk], run: Run) -> bool:
         """Look, compare, choose, commit; False when stopped before the end."""
@@ -227,11 +243,11 @@ class Detector:
                 counters[part.fault.kind] = counters.get(part.fault.kind, 0) + 1
                 counters["cells_not_read"] = counters.get("cells_not_read", 0) + chunk.cells
                 run.refused.append(part.fault)
-                group.append((_not_looked_at(chunk), None))
+                group.append((not_looked_at(chunk), None))
             else:
                 score, status = self._compare(part.look.records, chunk, place.past, counters)
                 truth = None if part.truth is None else part.look.share_of(part.truth)
-                group.append((_chunk_row(chunk, status, score, truth), part.look.records))
+                group.append((chunk_row(chunk, status, score, truth), part.look.records))
                 with self.stages.time("choose"):
                     chooser.offer(chunk, score, part.pixels.original, part.look.visible())
                     asked += wanted.offer(chunk, score)
@@ -284,6 +300,7 @@ class Detector:
         """The memory first (idempotent), then everything else in one transaction; empties what it was given."""
         if not group:
             return
+        self.vouch([records for _, records in group if records is not None])
         products = [*chooser.collect(), *asked]  # a cell that was asked for replaces the same one chosen for its score
         with self.stages.time("store"):
             self.store.memory.write(
@@ -299,15 +316,3 @@ class Detector:
     def _oddities(self, acquisition: Acquisition, rows: int, cols: int) -> dict[str, int]:
         dropped = acquisition.grid.width * acquisition.grid.height - rows * cols * CELL * CELL
         return {"remainder_px": dropped} if dropped else {}
-
-
-def _chunk_row(
-    chunk: Chunk, status: NDArray[np.uint8], score: NDArray[np.float32], truth: NDArray[np.float32] | None
-) -> ChunkRow:
-    shape = (chunk.rows, chunk.cols)
-    return ChunkRow(chunk, status.reshape(shape), score.reshape(shape), None if truth is None else truth.reshape(shape))
-
-
-def _not_looked_at(chunk: Chunk) -> ChunkRow:
-    status = np.full(chunk.cells, CellStatus.NOT_LOOKED_AT, dtype=np.uint8)
-    return _chunk_row(chunk, status, np.full(chunk.cells, np.nan, dtype=np.float32), None)

@@ -10,7 +10,7 @@ import numpy as np
 
 from onboard.change.record import Records, is_clear, record_dtype
 from onboard.errors import BundleError, EmptyStreamError, UsageError
-from onboard.infer.bundle import Artefact, Bundle, load_bundle, shipped_bundles
+from onboard.infer.bundle import OTHER_ENGINES, Artefact, Bundle, load_bundle, shipped_bundles
 from onboard.store.recall import KnownGrid, Recall, RememberedPass
 
 
@@ -52,7 +52,12 @@ def pick_model(name: str, recall: Recall) -> Model:
     if not known:
         raise EmptyStreamError(f"{recall.folder}: nothing is remembered yet")
     bundles = [load_bundle(one) for one in (shipped_bundles() if name == "auto" else (name,))]
-    found = {artefact.sha256: (bundle, artefact) for bundle in bundles for artefact in bundle.artefacts.values()}
+    found = {
+        artefact.tagged(engine).sha256: (bundle, artefact.tagged(engine))
+        for bundle in bundles
+        for artefact in bundle.artefacts.values()
+        for engine in ("", *(OTHER_ENGINES if artefact.runtime == "tflite" else ()))
+    }
     for sha256 in known:
         if sha256 in found:
             bundle, artefact = found[sha256]

@@ -105,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
     from onboard.change.record import record_dtype
     from onboard.downlink.areas import load_areas
     from onboard.infer.runtime import load_encoder
+    from onboard.keeper import Keeper
     from onboard.loop import Detector
     from onboard.report.collect import collect
     from onboard.report.products import write_products
@@ -115,9 +116,13 @@ def run(args: argparse.Namespace) -> int:
     start, stages, bar, stopper = perf_counter(), Stages(), ProgressBar(), Stopper()
     areas = load_areas(args.priority) if args.priority else None
     streams, bad_streams = _open_streams(args.streams)
-    bundle = _pick_bundle(args.bundle, streams, args.slots, bad_streams)
     with stages.time("load model"):
-        encoder = load_encoder(bundle, args.runtime, args.precision, batch=DetectConfig.batch)
+        keeper = Keeper(
+            lambda bundle: load_encoder(bundle, args.runtime, args.precision, batch=DetectConfig.batch),
+            lambda: _pick_bundle(args.bundle, streams),
+            args.slots if args.bundle == "auto" else None,
+        )
+    bundle, encoder = keeper.current.bundle, keeper.current.encoder
     config = DetectConfig(
         bundle=bundle.name, runtime=encoder.artefact.runtime, precision=args.precision, score=args.score,
         history=args.history, min_valid=args.min_valid, budget_bytes=round(args.budget_mb * 1e6), threads=args.threads,
@@ -149,9 +154,12 @@ def run(args: argparse.Namespace) -> int:
             queries = store.state.orders.queries(time())
             if queries:
                 log.info("%d queries of operators are in force", len(queries))
-            detector = Detector(config, bundle, encoder, store, stages, progress, stopper.asked, areas, queries)
+            detector = Detector(
+                config, bundle, encoder, store, stages, progress, stopper.asked, areas, queries, keeper
+            )  # fmt: skip
             result = detector.detect(streams)
-        result.refused[:0] = bad_streams
+        bundle, encoder = keeper.current.bundle, keeper.current.encoder
+        result.refused[:0] = bad_streams + keeper.faults
         for fault in result.refused:
             log.warning("refused: %s", fault, extra={"fields": {"kind": fault.kind}})
         for source in result.sources.values():
@@ -163,6 +171,7 @@ def run(args: argparse.Namespace) -> int:
             )
             written = write_products(store, outcome, args.out, args.geotiff)
             written += write_all(outcome, args.out)
+    keeper.close(result.tiles)
     if args.json:
         print((args.out / "summary.json").read_text(encoding="utf-8"))
     if result.interrupted:
@@ -193,21 +202,12 @@ def _open_streams(specs: Sequence[str]):  # type: ignore[no-untyped-def]
     return streams, refused
 
 
-def _pick_bundle(name: str, streams, slots: Path | None, refused: list[InputError]):  # type: ignore[no-untyped-def]
-    """The bundle asked for; for "auto" the installed one, else the shipped one with most bands that every one has.
-
-    A damaged slot is added to `refused`, so that it is logged and counted like everything that could not be used.
-    """
+def _pick_bundle(name: str, streams):  # type: ignore[no-untyped-def]
+    """The bundle asked for; for "auto" the shipped one with most bands that every acquisition has."""
     from onboard.infer.bundle import load_bundle, shipped_bundles
-    from onboard.install.slots import installed_bundle
 
     if name != "auto":
         return load_bundle(name)
-    if slots is not None:
-        installed, faults = installed_bundle(slots)
-        refused += [InputError(str(slots), fault, "bundle-slot") for fault in faults]
-        if installed is not None:
-            return installed
     present = [{band.name for band in a.bands} for s in streams for a in s.acquisitions]
     common = set.intersection(*present) if present else set()
     bundles = sorted((load_bundle(n) for n in shipped_bundles()), key=lambda b: -len(b.bands))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     """Everything between the command line and the exit code."""
     from onboard.install.install import install, own_target
-    from onboard.install.slots import Slots, installed_bundle
+    from onboard.install.slots import Slots, installed_bundle, locked
 
     if args.slots is None:
         raise UsageError("where are the slots? --slots DIR, or $ONBOARD_SLOTS")
@@ -67,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     if bool(args.package) == bool(acts):
         raise UsageError("one of PACKAGE, --confirm, --rollback, --status")
     folder = Path(args.slots)
-    with nullcontext() if args.status else _lock(folder):
+    with nullcontext() if args.status else locked(folder):
         slots = Slots(folder)
         if args.package:
             done = install(args.package, slots, datetime.now(UTC))
@@ -86,25 +85,11 @@ def run(args: argparse.Namespace) -> int:
             "active": state.active, "confirmed": state.confirmed, "versions": dict(state.versions),
             "minimum": state.minimum, "time": state.time, "target": own_target(folder),
             "runs": bundle.name if bundle else "a bundle that ships", "faults": faults,
+            "on_trial": state.on_trial, "cells": state.cells, "unended_runs": state.starts,
+            "fallbacks": state.fallbacks, "last_fault": state.fault,
         }  # fmt: skip
         print(json.dumps(status, indent=2))
     return EXIT_OK
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """One writer at a time; the kernel frees the lock however the process ends."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise UsageError(f"{folder}: no folder of slots ({error.strerror})") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise UsageError(f"{folder}: another onboard-install is at work") from error
-    finally:
-        os.close(handle)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,14 @@ MANIFEST = "manifest.json"
 CLOUD = "cloud.json"
 EVENT = "event.json"
 SUMS = "SHA256SUMS"
+TILES = "known-tiles.u8"
 SHIPPED = Path(__file__).parent.parent / "bundles"
 MAX_FILE_BYTES = 64 << 20
 """Nothing larger is read: a bundle for an edge computer is well under a megabyte."""
 
 
+OTHER_ENGINES = ("tflite_runtime",)
+"""Packages whose latents differ from those of the runtime they belong to."""
 DTYPES = ("uint8", "int8", "float32")
 """Of a model's input and output."""
 
@@ -63,6 +66,12 @@ class Artefact:
         """The runtime that runs it, e.g. "onnx"."""
         return self.key.partition("-")[0]
 
+    def tagged(self, engine: str) -> Artefact:
+        """The same with the tag of what it makes in a package that gives other bytes than all others."""
+        if engine not in OTHER_ENGINES:
+            return self
+        return replace(self, sha256=hashlib.sha256(f"{self.sha256} {engine}".encode()).hexdigest())
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -75,6 +84,8 @@ class Bundle:
         artefacts: by key, e.g. "onnx-int8".
         cloud: the head that tells hidden sub-cells, or None.
         event: the head that tells events from seasons and weather, or None.
+        known: known tiles and answers by file name (`onboard/infer/known.py`); none in bundles that bring none.
+        budgets: by artefact what it was measured to take, and on what, e.g. {"us_per_tile": 46.0, "machine": "..."}.
     """
 
     name: str
@@ -87,6 +98,8 @@ class Bundle:
     artefacts: Mapping[str, Artefact]
     cloud: CloudHead | None = None
     event: EventHead | None = None
+    known: Mapping[str, bytes] = field(default_factory=dict)
+    budgets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def artefact(self, runtime: str, precision: str) -> Artefact:
         """The artefact for a runtime and precision, e.g. ("onnx", "int8"); BundleError when the bundle has none."""
@@ -113,6 +126,11 @@ def load_bundle(name_or_path: str) -> Bundle:
     if name_or_path not in names:
         raise BundleError(f"bundle {name_or_path}: neither a folder nor one that ships ({', '.join(names) or 'none'})")
     return _read(SHIPPED / name_or_path)
+
+
+def known_file(key: str) -> str:
+    """Name of the file with an artefact's known answers, uint8 (n, latent)."""
+    return f"known-{key}.u8"
 
 
 def shipped_bundles() -> list[str]:
@@ -143,6 +161,8 @@ def _read(folder: Path) -> Bundle:
             artefacts={key: read_artefact(folder, key, item, checked) for key, item in raw["artefacts"].items()},
             cloud=CloudHead.from_dict(json.loads(checked[CLOUD]), raw["bands"]) if CLOUD in checked else None,
             event=EventHead.from_dict(json.loads(checked[EVENT]), raw["bands"]) if EVENT in checked else None,
+            known={name: data for name, data in checked.items() if name.endswith(".u8")},
+            budgets={str(key): dict(item) for key, item in raw.get("budgets", {}).items()},
         )
     except BundleError:
         raise

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from onboard.errors import BundleError
 from onboard.infer.bundle import Artefact
+from onboard.infer.scale import stored
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import: 1.29+ writes a device id otherwise
 
@@ -31,6 +32,7 @@ class OnnxEncoder:
         self._session = open_session(artefact, threads)
         self.artefact = artefact
         self.batch = batch
+        self.engine = "onnxruntime"
         self.input_dtype = np.dtype(artefact.input.dtype)
 
     def encode(self, tiles: NDArray[Any], out: NDArray[np.uint8]) -> None:
@@ -40,12 +42,12 @@ class OnnxEncoder:
             tiles: (N, B, 32, 32) of `input_dtype`, C-contiguous.
             out: uint8 (N, latent), overwritten; latent = (stored - zero_point) * scale of the artefact's output.
         """
-        name, target = self.artefact.input.name, self.artefact.output
+        name = self.artefact.input.name
         for start in range(0, len(tiles), self.batch):
             stop = min(start + self.batch, len(tiles))
             latent = self._session.run(None, {name: tiles[start:stop]})[0]
             if latent.dtype != np.uint8:
-                latent = np.clip(np.rint(latent / np.float32(target.scale)) + target.zero_point, 0, 255)
+                latent = stored(latent, self.artefact)
             out[start:stop] = latent
 
 

@@ -18,11 +18,13 @@ log = logging.getLogger("onboard.infer")
 class Encoder(Protocol):
     """A loaded encoder. `encode` fills uint8 latents (N, latent) from tiles (N, B, 32, 32) of `input_dtype`.
 
-    Several threads may call `encode` at once. `batch` is the number of tiles that fill one call of the runtime.
+    Several threads may call `encode` at once. `batch` is the number of tiles that fill one call of the runtime,
+    `engine` the package that runs it. A float network whose latents are not finite raises ModelError.
     """
 
     artefact: Artefact
     batch: int
+    engine: str
     input_dtype: np.dtype[Any]
 
     def encode(self, tiles: NDArray[Any], out: NDArray[np.uint8]) -> None:

@@ -70,7 +70,7 @@ def install(path: Path, slots: Slots, now: datetime) -> Installed:
     slots.files.sync_folder(slots.folder)
     checked = answers.check(folder, package.answers)
     state = slots.state.with_version(slot, package.version)
-    slots.save(replace(state, active=slot, previous=state.active, confirmed=False))
+    slots.save(replace(state, active=slot, previous=state.active, confirmed=False, starts=0, cells=0))
     return Installed(slot, package.name, package.version, checked)
 
 

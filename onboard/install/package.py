@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from onboard.errors import BundleError
+from onboard.infer.bundle import TILES
 
 MAGIC = b"OBPKG\0\0\1"
 FORMAT = 1
@@ -31,7 +32,6 @@ HEAD = struct.Struct("<8sI")
 MAX_MANIFEST_BYTES = 256 << 10
 MAX_PACKAGE_BYTES = 32 << 20
 MAX_FILES = 64
-TILES = "known-tiles.u8"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

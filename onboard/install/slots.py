@@ -8,12 +8,19 @@ SLOTS/state.json   replaced as a whole, with its own checksum; without it no slo
 Rules. A slot is written only while it is not active and the active one is confirmed. A switch is one replacement of
 state.json. Until `confirm`, `rollback` returns to what ran before: the other slot, or what ships (active None).
 `confirm` raises the least version that may be installed. `time` is the greatest time ever seen and never falls.
+
+A version is on trial from its switch until it is confirmed or has looked at `TRIAL_CELLS` cells. `starts` counts its
+runs that have not ended yet; what fails on trial falls back, which is a rollback that is counted with its reason.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +32,9 @@ from onboard.install.files import Files
 
 STATE = "state.json"
 NAMES = ("a", "b")
+TRIAL_CELLS = 20_000
+"""About 60 strips of a granule."""
+MAX_CRASHES = 3
 EPOCH = "1970-01-01T00:00:00+00:00"
 
 
@@ -38,6 +48,15 @@ class SlotState:
     minimum: int = 1
     time: str = EPOCH
     versions: tuple[tuple[str, int], ...] = ()
+    starts: int = 0
+    cells: int = 0
+    fallbacks: int = 0
+    fault: str = ""
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether what is active may still fall back by itself."""
+        return self.active is not None and not self.confirmed and self.cells < TRIAL_CELLS
 
     @property
     def inactive(self) -> str:
@@ -52,6 +71,22 @@ class SlotState:
         """The same, with another version in a slot."""
         known = {key: value for key, value in self.versions if key != slot}
         return replace(self, versions=tuple(sorted((known | ({slot: version} if version else {})).items())))
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One writer at a time, UsageError for the second; the kernel frees the lock however the process ends."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise UsageError(f"{folder}: no folder of slots ({error.strerror})") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise UsageError(f"{folder}: another onboard-install is at work") from error
+    finally:
+        os.close(handle)
 
 
 class Slots:
@@ -98,8 +133,34 @@ class Slots:
         """
         if self.state.confirmed:
             raise UsageError(f"{self.folder}: nothing unconfirmed is active, there is nothing to go back from")
+        self.save(self._rolled_back())
+
+    def _rolled_back(self) -> SlotState:
         left = self.state.with_version(self.state.active or "", None)
-        self.save(replace(left, active=self.state.previous, previous=None, confirmed=True))
+        return replace(left, active=self.state.previous, previous=None, confirmed=True, starts=0, cells=0)
+
+    def started(self) -> bool:
+        """Count a run of what is on trial; True where so many before it did not end that it falls back instead."""
+        if self.state.starts >= MAX_CRASHES:
+            return True
+        self.save(replace(self.state, starts=self.state.starts + 1))
+        return False
+
+    def ended(self, cells: int) -> None:
+        """A run of what is on trial ended well, after so many cells."""
+        self.save(replace(self.state, starts=0, cells=self.state.cells + cells))
+
+    def fall_back(self, reason: str) -> None:
+        """Roll back what failed on trial, and remember why, at once; UsageError where it was confirmed meanwhile."""
+        if not self.state.on_trial:
+            raise UsageError(f"{self.folder}: nothing is on trial")
+        self.save(replace(self._rolled_back(), fallbacks=self.state.fallbacks + 1, fault=reason))
+
+    def line(self) -> list[str]:
+        """The slots that may run, in the order they are tried; empty where only what ships may."""
+        if self.state.active is None:
+            return []
+        return [slot for slot in (self.state.active, self.state.inactive) if self.state.version(slot)]
 
 
 def installed_bundle(folder: Path) -> tuple[Bundle | None, list[str]]:
@@ -108,18 +169,15 @@ def installed_bundle(folder: Path) -> tuple[Bundle | None, list[str]]:
     The active slot, else (damaged) the other one where a whole package lies in it, else None: a bundle that ships.
     """
     try:
-        state = Slots(folder).state
+        slots = Slots(folder)
     except BundleError as error:
         return None, [str(error)]
     faults: list[str] = []
-    if state.active is None:
-        return None, faults
-    for slot in (state.active, state.inactive):
-        if state.version(slot):
-            try:
-                return load_bundle(str((folder / slot).resolve())), faults
-            except (BundleError, OSError) as error:
-                faults.append(f"slot {slot}: {error}")
+    for slot in slots.line():
+        try:
+            return load_bundle(str((folder / slot).resolve())), faults
+        except (BundleError, OSError) as error:
+            faults.append(f"slot {slot}: {error}")
     return None, faults
 
 

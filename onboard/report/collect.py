@@ -16,9 +16,9 @@ from onboard.config import DetectConfig
 from onboard.downlink.ladder import Rung
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
-from onboard.loop import Run
 from onboard.report.outcome import CellStatus, Detection, Outcome, PassResult
 from onboard.report.pictures import Painter
+from onboard.run import Run
 from onboard.sense.grid import CELL, Grid
 from onboard.sense.stream import Stream
 from onboard.store import Store
@@ -48,6 +48,7 @@ def collect(
 ) -> Outcome:
     """Everything the writers need, from the store and the streams."""
     rows = {row.id: row for row in store.state.acquisitions(encoder.artefact.sha256)}
+    rows |= {one: store.state.acquisition(one) for one in run.looked_at if one not in rows}  # of the model before
     looked_at = [rows[identity] for identity in dict.fromkeys(run.looked_at)]
     grids = dict(store.state.grids())
     passes, truths = [], {}
@@ -72,6 +73,8 @@ def collect(
             counters[error.kind] = sum(1 for other in run.refused if other.kind == error.kind)
     if run.skipped:
         counters["already_done"] = run.skipped
+    if run.both:
+        counters["looked_at_by_two_models"] = run.both
     if run.damaged_products:
         counters["product_crc"] = run.damaged_products
     if store.memory.reset:

@@ -13,8 +13,8 @@ from onboard.downlink.product import decode
 from onboard.errors import OnboardError
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
-from onboard.loop import Run
 from onboard.report.outcome import Pictures
+from onboard.run import Run
 from onboard.sense.acquisition import Acquisition, BandInfo
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import CELL, Window

@@ -98,6 +98,15 @@ class Memory:
         )
         return [PastPass(r[0], datetime.fromisoformat(r[1]), r[2], json.loads(r[3])) for r in rows.fetchall()]
 
+    def artefacts(self, grid: Grid, before: datetime) -> list[str]:
+        """Artefacts that a place is remembered with, strictly earlier than `before`, the one with the newest first."""
+        rows = self._db.execute(
+            "SELECT artefact FROM pass WHERE grid=? AND sensing_time<? GROUP BY artefact"
+            " ORDER BY max(sensing_time) DESC, artefact",
+            (grid_key(grid), before.isoformat()),
+        )
+        return [row[0] for row in rows.fetchall()]
+
     def read(self, pass_id: int, chunk: Chunk, dtype: np.dtype[Any]) -> tuple[Records, int]:
         """Records of a past pass over a chunk's cells.
 

@@ -82,6 +82,10 @@ class State:
         rows = self._db.execute(f"{_ACQUISITION} WHERE artefact=? ORDER BY grid, sensing_time, product_id", (artefact,))
         return [_acquisition(row) for row in rows.fetchall()]
 
+    def acquisition(self, identity: int) -> AcquisitionRow:
+        """The acquisition of this id, which must be known."""
+        return _acquisition(self._db.execute(f"{_ACQUISITION} WHERE id=?", (identity,)).fetchone())
+
     def begin(
         self,
         grid_id: int,
@@ -97,9 +101,7 @@ class State:
         old = self.find(grid_id, time, product_id, artefact)
         with transaction(self._db, self._path):
             if old is not None:
-                for table in ("chunk", "queue", "counter"):
-                    self._db.execute(f"DELETE FROM {table} WHERE acquisition=?", (old.id,))
-                self._db.execute("DELETE FROM acquisition WHERE id=?", (old.id,))
+                self._delete(old.id)
             cursor = self._db.execute(
                 "INSERT INTO acquisition (grid, sensing_time, product_id, artefact, settings, rows, cols, reference,"
                 " statistics) VALUES (?,?,?,?,?,?,?,?,?)",
@@ -108,8 +110,17 @@ class State:
                     json.dumps([t.isoformat() for t in reference_times]), json.dumps(statistics),
                 ),
             )  # fmt: skip
-        identity = int(cursor.lastrowid or 0)
-        return _acquisition(self._db.execute(f"{_ACQUISITION} WHERE id=?", (identity,)).fetchone())
+        return self.acquisition(int(cursor.lastrowid or 0))
+
+    def abandon(self, acquisition: int) -> None:
+        """Forget an unfinished acquisition, with its scores and what it brought into the queue."""
+        with transaction(self._db, self._path):
+            self._delete(acquisition)
+
+    def _delete(self, acquisition: int) -> None:
+        for table in ("chunk", "queue", "counter"):
+            self._db.execute(f"DELETE FROM {table} WHERE acquisition=?", (acquisition,))
+        self._db.execute("DELETE FROM acquisition WHERE id=?", (acquisition,))
 
     def finish(self, acquisition: int) -> None:
         """Mark it whole: it is skipped from now on."""

@@ -6,6 +6,7 @@ import torch
 
 from export import convert, parity, tflite
 from export.artefact import Made
+from export.calibration import USUAL
 from ground.models.ravaen import Ravaen, RavaenConfig
 
 pytest.importorskip("litert_torch", reason="no TFLite converter here: pip install 'onboard-detect[export]'")
@@ -35,7 +36,7 @@ def trained():
 
 
 def test_four_artefacts_of_the_same_weights(trained, tiles, tmp_path):
-    made = convert.all_artefacts(trained, tmp_path, tiles)
+    made = convert.all_artefacts(trained, tmp_path, tiles, (USUAL,)).made
     assert {one.kind for one in made} == {"onnx-int8", "onnx-fp32", "tflite-int8", "tflite-fp32"}
     report = parity.report(trained, made, tiles, ("noise",))
     assert report["tflite-fp32"]["max_abs_error"] < 1e-4

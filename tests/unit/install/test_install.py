@@ -5,19 +5,17 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from export import sign
-from onboard.cli import install as cli
+from export import known, sign
 from onboard.cli.detect import main as detect
 from onboard.cli.install import main
 from onboard.errors import BundleError, UsageError
 from onboard.infer.bundle import SHIPPED
-from onboard.install.answers import run
+from onboard.infer.known import answer, run
 from onboard.install.files import Files
 from onboard.install.install import install
-from onboard.install.slots import Slots, installed_bundle
+from onboard.install.slots import Slots, installed_bundle, locked
 from tests.scenes import three_passes
 from tests.unit.install.conftest import NOW
 
@@ -148,7 +146,7 @@ def test_the_power_goes_at_every_writing_call_and_a_model_still_runs(slots, make
         assert state.version(state.active) in (2, 3)
         ran.add(state.version(state.active))
         if at % 60 == 0 or at > counted.calls - 4:
-            assert run(bundle, "onnx-int8", sign.known_tiles(4)).any()
+            assert run(bundle, "onnx-int8", known.known_tiles(4)).any()
     assert ran == {2, 3}
     slots.save(before)
     assert install(make(3), Slots(slots.folder), NOW).version == 3
@@ -189,7 +187,7 @@ def test_by_command_line_and_detect_runs_what_is_installed(slots, make, tmp_path
 
 
 def test_one_installation_at_a_time_and_clear_words_without_slots(slots, make, tmp_path, capsys):
-    with cli._lock(slots.folder):
+    with locked(slots.folder):
         assert main([str(make(1)), "--slots", str(slots.folder)]) == 2
     assert "another onboard-install" in capsys.readouterr().err
     assert main([str(make(1)), "--slots", str(tmp_path / "absent")]) == 2
@@ -201,10 +199,10 @@ def test_known_answers_are_run_where_the_package_will_fly(slots, make, monkeypat
     install(make(1), slots, NOW)
     slots.confirm()
 
-    def other(bundle, key, tiles):
-        return np.asarray(run(bundle, key, tiles)) ^ 1  # a processor that rounds in its own way
+    def other(*arguments):
+        return answer(*arguments) ^ 1  # a processor that rounds in its own way
 
-    monkeypatch.setattr("onboard.install.answers.run", other)
+    monkeypatch.setattr("onboard.install.answers.answer", other)
     with pytest.raises(BundleError, match="known answer"):
         install(make(2), slots, NOW)
     assert Slots(slots.folder).state.active == "a"

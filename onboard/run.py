@@ -1,0 +1,32 @@
+"""What a run did, on its way to the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from onboard.errors import InputError
+from onboard.sense.acquisition import Acquisition
+from onboard.sense.grid import Grid
+
+
+@dataclass
+class Run:
+    """What one call of `detect` did. Faults are listed in `refused` and counted in the store.
+
+    `both` counts acquisitions that an old and a new model looked at (`succession`).
+    """
+
+    looked_at: list[int] = field(default_factory=list)
+    grids: dict[int, Grid] = field(default_factory=dict)
+    sources: dict[int, Acquisition] = field(default_factory=dict)
+    refused: list[InputError] = field(default_factory=list)
+    skipped: int = 0
+    tiles: int = 0
+    damaged_products: int = 0
+    interrupted: bool = False
+    both: int = 0
+
+    def show(self, row: int, acquisition: Acquisition) -> None:
+        """Take the row of an acquisition into the report."""
+        self.looked_at.append(row)
+        self.sources[row] = acquisition
