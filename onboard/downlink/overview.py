@@ -20,6 +20,8 @@ EVENT_FROM = 0.1
 """Probability from which a cell is in the event record: five times what is expected beforehand."""
 EVENT_CELLS = 1024
 """Of them at most so many, the best."""
+EVENT_LEAST = 8
+"""The best of a pass are named whatever their probability: a change of a kind not calibrated for has a low one."""
 SCORE = BandInfo("probability", -1.0, 254.0)
 
 F32 = NDArray[np.float32]
@@ -49,7 +51,8 @@ def overview(
     best = float(probability[known].max())
     dn = np.where(known, 1 + np.rint(254 * np.clip(probability, 0, 1)), 0).astype(np.uint16)
     products = []
-    alarms = known & (probability >= EVENT_FROM)
+    best_known = np.sort(probability[known])[-EVENT_LEAST:][0]
+    alarms = known & (probability >= min(EVENT_FROM, best_known))
     if alarms.sum() > EVENT_CELLS:
         alarms &= probability > np.partition(probability[alarms], -EVENT_CELLS - 1)[-EVENT_CELLS - 1]
     if alarms.any():
