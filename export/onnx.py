@@ -9,15 +9,14 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import logging
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
 import torch
 
 from export.artefact import INPUT, OUTPUT
+from export.quiet import quiet
 from ground.models.ravaen import TILE, MuOnly
 from ground.training.encoder import TrainedEncoder
 
@@ -42,7 +41,7 @@ def export_encoder(trained: TrainedEncoder, path: Path) -> None:
     """
     tile = torch.zeros(2, len(trained.recipe.bands), TILE, TILE)
     net = MuOnly(trained.net.encoder).eval()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _quiet("torch.onnx", "onnxscript"):
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), quiet("torch.onnx", "onnxscript"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             net, (tile,), dynamo=True, input_names=[INPUT], output_names=[OUTPUT],
@@ -74,17 +73,3 @@ def strip(model: onnx.ModelProto) -> None:
 def save(model: onnx.ModelProto, path: Path) -> None:
     """Write with deterministic serialisation: same model, same bytes."""
     path.write_bytes(model.SerializeToString(deterministic=True))
-
-
-@contextlib.contextmanager
-def _quiet(*names: str) -> Iterator[None]:
-    """The exporter narrates its steps at INFO and WARNING; errors still raise."""
-    loggers = [logging.getLogger(name) for name in names]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)

@@ -14,8 +14,6 @@ and multiplies a matrix of copied pixels otherwise. Ten bands cost 64 us a tile,
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -31,6 +29,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from export.artefact import INPUT, OUTPUT, Affine
 from export.calibration import USUAL, Choice, ranges
 from export.onnx import save
+from export.quiet import quiet
 
 CHANNELS = 4
 INTEGER_OPS = {"Pad", "QLinearConv", "QGemm", "QLinearLeakyRelu", "Reshape", "Flatten"}
@@ -76,7 +75,7 @@ def quantise(
         found = ranges(_activations(source, tiles), choice)
         pins = {name: [{"rmin": np.float32(low), "rmax": np.float32(high)}] for name, (low, high) in found.items()}
     pins[INPUT] = [{"scale": scale, "zero_point": zero, "quant_type": QuantType.QUInt8}]
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet(""):
         raw = Path(folder) / "qdq.onnx"
         quantize_static(
             source, raw, _Tiles(tiles), quant_format=QuantFormat.QDQ, per_channel=choice.per_channel, reduce_range=True,
@@ -170,15 +169,3 @@ def optimised_ops(path: Path) -> Counter[str]:
 def float_islands(path: Path) -> list[str]:
     """Operators of the fused graph that are not integer, sorted; empty for a fully integer graph."""
     return sorted(set(optimised_ops(path)) - INTEGER_OPS)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The quantiser advises pre-processing on every call; the graph comes folded already."""
-    root = logging.getLogger()
-    before = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(before)

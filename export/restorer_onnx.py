@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +21,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 
 from export.artefact import Affine
 from export.onnx import save, strip
+from export.quiet import quiet
 from ground.models.anchored import UNSHUFFLE, Anchored
 
 INPUT, OUTPUT = "planes", "correction"
@@ -41,7 +40,7 @@ def export_restorer(net: Anchored, path: Path, training_hash: str) -> None:
     body = net.folded().body
     planes = torch.zeros(2, UNSHUFFLE**2 * (net.bands + int(net.noise_map)), 24, 26)
     shapes = {axis: torch.export.Dim(name, min=1) for axis, name in ((0, "N"), (2, "h"), (3, "w"))}
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _hushed("torch.onnx", "onnxscript"):
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), quiet("torch.onnx", "onnxscript"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             body, (planes,), dynamo=True, input_names=[INPUT], output_names=[OUTPUT], dynamic_shapes=(shapes,),
@@ -70,7 +69,7 @@ def quantise(fp32: Path, path: Path, planes: NDArray[np.float32], method: str = 
     """
     scale, zero = np.array(CENTRED.scale, np.float32), np.array(CENTRED.zero_point, np.uint8)
     pinned = {INPUT: [{"scale": scale, "zero_point": zero, "quant_type": QuantType.QUInt8}]}
-    with tempfile.TemporaryDirectory() as folder, _hushed(""):
+    with tempfile.TemporaryDirectory() as folder, quiet(""):
         raw = Path(folder) / "qdq.onnx"
         quantize_static(
             onnx.load(fp32), raw, _Planes(planes), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
@@ -109,17 +108,3 @@ class _Planes(CalibrationDataReader):
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         return next(self.batches, None)
-
-
-@contextlib.contextmanager
-def _hushed(*names: str) -> Iterator[None]:
-    """Errors alone from these loggers; "" is the root, where the quantiser gives its advice."""
-    loggers = [logging.getLogger(name) for name in names]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
