@@ -8,7 +8,6 @@ a hash over all that.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,6 +22,7 @@ from torch.utils.data import DataLoader
 
 from ground.models.ravaen import Ravaen, RavaenConfig
 from ground.scenes.pairs import Jitter, Scene
+from ground.training.checkpoint import origin, read_checkpoint
 from ground.training.objectives import OBJECTIVES
 from ground.training.objectives.base import Objective
 from onboard.sense.normalise import NormaliseRule
@@ -91,12 +91,6 @@ class EncoderRecipe:
         return cls(**(raw | parts))
 
 
-def training_hash(recipe: EncoderRecipe, files: dict[str, str]) -> str:
-    """SHA-256 (hex) over the recipe and the hashes of the training files, as canonical JSON."""
-    text = json.dumps({"recipe": recipe.to_dict(), "files": files}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 class EncoderModule(L.LightningModule):
     """The optimisation of one `Ravaen`. Logs what its objective names, of training and of held-out tiles."""
 
@@ -143,13 +137,8 @@ class EncoderModule(L.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Plain values only: `torch.load(weights_only=True)` must be able to read it."""
-        checkpoint["onboard"] = {
-            "architecture": ARCHITECTURE,
-            "recipe": self.recipe.to_dict(),
-            "files": self.files,
-            "training_hash": training_hash(self.recipe, self.files),
-        }
+        """Where the weights come from goes along."""
+        checkpoint["onboard"] = origin(ARCHITECTURE, self.recipe, self.files)
 
 
 class TileData(L.LightningDataModule):
@@ -247,16 +236,10 @@ def load_checkpoint(path: Path) -> TrainedEncoder:
     Raises:
         ValueError: not a checkpoint of this architecture, or its training hash does not match its contents.
     """
-    raw = torch.load(path, map_location="cpu", weights_only=True)
-    about = raw.get("onboard", {})
-    if about.get("architecture") != ARCHITECTURE:
-        raise ValueError(f"{path}: not a {ARCHITECTURE} checkpoint")
+    weights, about = read_checkpoint(path, ARCHITECTURE)
     recipe = EncoderRecipe.from_dict(about["recipe"])
-    if training_hash(recipe, about["files"]) != about["training_hash"]:
-        raise ValueError(f"{path}: training hash does not match the recipe and files it names")
     net = Ravaen(recipe.model)
-    state = raw["state_dict"].items()  # an objective's own heads stay behind
-    net.load_state_dict({key.removeprefix("net."): value for key, value in state if key.startswith("net.")})
+    net.load_state_dict(weights)
     return TrainedEncoder(net.eval(), recipe, about["files"], about["training_hash"])
 
 

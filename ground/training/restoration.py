@@ -6,7 +6,6 @@ every training file, and a hash over both. A run that is broken off resumes from
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ground.models.restorers import build
+from ground.training.checkpoint import origin, read_checkpoint
 from ground.training.crops import Crops, Pair
 from ground.training.denoisers import DENOISERS
 
@@ -73,12 +73,6 @@ class RestoreRecipe:
         return cls(**(raw | {"hold_out": tuple(raw["hold_out"])}))
 
 
-def training_hash(recipe: RestoreRecipe, files: dict[str, str]) -> str:
-    """SHA-256 (hex) over the recipe and the hashes of the training files, as canonical JSON."""
-    text = json.dumps({"recipe": recipe.to_dict(), "files": files}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 class RestoreModule(L.LightningModule):
     """The optimisation of one restoring network."""
 
@@ -120,13 +114,8 @@ class RestoreModule(L.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Plain values only: `torch.load(weights_only=True)` must be able to read it."""
-        checkpoint["onboard"] = {
-            "architecture": ARCHITECTURE,
-            "recipe": self.recipe.to_dict(),
-            "files": self.files,
-            "training_hash": training_hash(self.recipe, self.files),
-        }
+        """Where the weights come from goes along."""
+        checkpoint["onboard"] = origin(ARCHITECTURE, self.recipe, self.files)
 
 
 class CropData(L.LightningDataModule):
@@ -216,13 +205,8 @@ def load_checkpoint(path: Path) -> TrainedRestorer:
     Raises:
         ValueError: not a checkpoint of this architecture, or its training hash does not match its contents.
     """
-    raw = torch.load(path, map_location="cpu", weights_only=True)
-    about = raw.get("onboard", {})
-    if about.get("architecture") != ARCHITECTURE:
-        raise ValueError(f"{path}: not a {ARCHITECTURE} checkpoint")
+    weights, about = read_checkpoint(path, ARCHITECTURE)
     recipe = RestoreRecipe.from_dict(about["recipe"])
-    if training_hash(recipe, about["files"]) != about["training_hash"]:
-        raise ValueError(f"{path}: training hash does not match the recipe and files it names")
     net = build(recipe.network, recipe.bands, recipe.scale)
-    net.load_state_dict({key.removeprefix("net."): value for key, value in raw["state_dict"].items()})
+    net.load_state_dict(weights)
     return TrainedRestorer(net.eval(), recipe, about["files"], about["training_hash"])
