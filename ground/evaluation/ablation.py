@@ -6,11 +6,12 @@ Each variant changes one thing of the shipped rule. Results are stored as JSON a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from ground.evaluation.change import Evaluation, evaluate_change
+from ground.evaluation.cost import Meter
 from onboard.change.rule import ScoreRule
 from onboard.infer.bundle import load_bundle
 
@@ -36,7 +37,7 @@ VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 def run_ablation(cities: Path, fires: Path, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Every variant on `cities` with bundle s2-10 and on `fires` with bundle fire; figures 0..1."""
-    rows = {}
+    rows, meter = {}, Meter(load_bundle("s2-10"))
     for name, (text, changes) in VARIANTS.items():
         progress(name)
         found = {"cities": _evaluate(cities, "s2-10", changes), "fires": _evaluate(fires, "fire", changes)}
@@ -46,25 +47,30 @@ def run_ablation(cities: Path, fires: Path, progress: Callable[[str], None] = la
             **{f"{kind}_tile_ap": one.metrics["ours"]["tile_ap"] for kind, one in found.items()},
             **{f"{kind}_pixel_auprc": one.metrics["ours"]["pixel_auprc"] for kind, one in found.items()},
             "cities_tile_ap_all": found["cities"].metrics["ours"]["tile_ap_all"],
+            **asdict(meter.measure(_rule("s2-10", changes))),
         }
     return {"metrics": rows}
 
 
 def _evaluate(folder: Path, bundle: str, changes: Mapping[str, Any]) -> Evaluation:
-    model = load_bundle(bundle)
-    rule = replace(ScoreRule.from_dict(model.score), **changes)
-    return evaluate_change(folder, replace(model, score=rule.to_dict()), quick=True)
+    return evaluate_change(folder, replace(load_bundle(bundle), score=_rule(bundle, changes).to_dict()), quick=True)
+
+
+def _rule(bundle: str, changes: Mapping[str, Any]) -> ScoreRule:
+    return replace(ScoreRule.from_dict(load_bundle(bundle).score), **changes)
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """Markdown, average precision x 100."""
+    """Markdown: average precision x 100, and the cost on one thread (ten bands, three past looks)."""
     lines = [
-        "| variant | cities | all 8 cities | fires | pixel AUPRC cities | fires |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| variant | cities | all 8 cities | fires | pixel AUPRC cities | fires | parameters | score + encode, us |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     columns = ("cities_tile_ap", "cities_tile_ap_all", "fires_tile_ap", "cities_pixel_auprc", "fires_pixel_auprc")
     lines += [
-        f"| {row['what']} | " + " | ".join(f"{100 * row[key]:.1f}" for key in columns) + " |"
+        f"| {row['what']} | "
+        + " | ".join(f"{100 * row[key]:.1f}" for key in columns)
+        + f" | {row['parameters']:,} | {row['score_us']:.0f} + {row['encode_us']:.0f} |"
         for row in result["metrics"].values()
     ]
     return "\n".join(lines)

@@ -96,12 +96,14 @@ class CloudTest:
         one sub-cell within the cell is added.
 
         Args:
-            coarse: input of each coarse sub-cell, float32 (N, B, 16), bands in the order given at the start.
+            coarse: input of each coarse sub-cell, float32 (B, N, 16), bands in the order given at the start.
 
         Returns:
             bool (N, 64), on fine sub-cells.
         """
-        units = np.maximum(np.matmul(self._weights, coarse) + self._bias, 0)  # (N, units, 16)
+        units = self._weights @ coarse.reshape(len(coarse), -1)  # (units, N 16)
+        units += self._bias
+        np.maximum(units, 0, out=units)
         units *= self._out
         found = (ordered_sum(units) > self._limit).reshape(-1, COARSE, COARSE)
         if not found.any():

@@ -21,9 +21,10 @@ def latent_distance(now: NDArray[np.uint8], past: NDArray[np.uint8], output: Ten
     Returns:
         float32 (N,).
     """
-    a = now.astype(np.float32) - np.float32(output.zero_point)
-    b = past.astype(np.float32) - np.float32(output.zero_point)
+    a, b = now.astype(np.float32), past.astype(np.float32)
     if kind == "cosine":
+        a -= np.float32(output.zero_point)
+        b -= np.float32(output.zero_point)
         dot = np.einsum("nl,nl->n", a, b)
         norms = np.sqrt(np.einsum("nl,nl->n", a, a) * np.einsum("nl,nl->n", b, b))
         return np.asarray(1.0 - dot / np.maximum(norms, 1e-12), dtype=np.float32)

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.change.exact import exact_weights, ordered_sum
-from onboard.change.record import FINE, Records, coarse_bands, fine_bands, unpack_valid
-from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, SPREAD, flat, top_mean
+from onboard.change.exact import ordered_sum
+from onboard.change.record import coarse_bands, fine_bands
+from onboard.change.seen import BLOCK, QUARTERS, Pair, by_cell, folded
+from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, top_mean
 from onboard.errors import BundleError
 from onboard.sense.normalise import BandStatistics
 
@@ -28,8 +29,6 @@ F64 = NDArray[np.float64]
 
 LIMIT = 12.0
 """Greatest log odds, either way; hidden sub-cells have the least."""
-BATCH = 512
-"""Cells at a time: the hidden layer takes 8 KB each."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +93,13 @@ class ResidualMap:
     """What two passes do not explain of each other, as a linear map of a sub-cell's uint8 in both.
 
     Attributes:
-        fine: float64 (2 F, 2 F), on the 10 m bands of the past and then of the new pass.
-        coarse: (2 F, 2 C), likewise on the other bands.
+        past, now: float64 (2 F, B), on the spectrum of either pass, 10 m bands first.
         constant: (2 F,).
         spread: (2 F,), usual size of each residual.
     """
 
-    fine: F64
-    coarse: F64
+    past: F64
+    now: F64
     constant: F64
     spread: F64
 
@@ -109,16 +107,16 @@ class ResidualMap:
     def of(cls, forward: F64, backward: F64, spread: F64) -> ResidualMap:
         """Of the linear predictions of one pass from the other (see `pair.PairModel`)."""
         f, bands = forward.shape[1], len(forward) - 1
-        c = bands - f
-        # rows are the residuals forward and backward; columns fine past, fine now | coarse past, now
-        m = np.zeros((2 * f, 2 * f + 2 * c))
-        m[:f, :f], m[:f, f : 2 * f] = -forward[:f].T, np.eye(f)
-        m[f:, :f], m[f:, f : 2 * f] = np.eye(f), -backward[:f].T
-        m[:f, 2 * f : 2 * f + c] = -forward[f:-1].T
-        m[f:, 2 * f + c :] = -backward[f:-1].T
-        m *= INPUT_STEP
-        constant = -np.concatenate([forward[-1], backward[-1]]) - INPUT_ZERO * m.sum(axis=1)
-        return cls(m[:, : 2 * f], m[:, 2 * f :], constant, spread)
+        own = np.eye(f, bands)
+        past = INPUT_STEP * np.concatenate([-forward[:-1].T, own])
+        now = INPUT_STEP * np.concatenate([own, -backward[:-1].T])
+        constant = -np.concatenate([forward[-1], backward[-1]]) - INPUT_ZERO * (past + now).sum(axis=1)
+        return cls(past, now, constant, spread)
+
+    @property
+    def weights(self) -> F32:
+        """As exact weights on the rows of a `seen.Pair`, float32 (2 F, 2 B + 1)."""
+        return folded(np.column_stack([self.past, self.now, self.constant]))
 
 
 class EventTest:
@@ -136,42 +134,39 @@ class EventTest:
         residual: ResidualMap,
     ) -> None:  # fmt: skip
         of_residual = head.residual / residual.spread
-        fine, coarse = of_residual @ residual.fine, of_residual @ residual.coarse
         constant = head.bias + of_residual @ residual.constant
+        order = fine_bands(bands) + coarse_bands(bands)
         both = []
-        for weights, of_median, statistics in ((head.past, head.past_median, past), (head.now, head.now_median, now)):
+        for weights, of_median, statistics, of_pass in (
+            (head.past, head.past_median, past, residual.past),
+            (head.now, head.now_median, now, residual.now),
+        ):
             scaled = weights * np.array([one.spread for one in statistics]) * INPUT_STEP
             constant = constant + of_median @ np.array([one.median for one in statistics])
             constant = constant - INPUT_ZERO * scaled.sum(axis=1)
-            both.append(scaled)
-        for matrix, order in ((fine, fine_bands(bands)), (coarse, coarse_bands(bands))):
-            matrix += np.concatenate([scaled[:, order] for scaled in both], axis=1)
-        self._fine, self._coarse = exact_weights(fine, 8), exact_weights(coarse, 8)
-        self._constant = constant.astype(np.float32)[None, :, None]
-        self._out, self._out_bias = head.out.astype(np.float32)[:, None], np.float32(head.out_bias)
+            both.append(scaled[:, order] + of_residual @ of_pass)
+        # a rectifier keeps scale: the weight of a unit goes into it, and only its sign stays outside
+        rows = np.abs(head.out)[:, None] * np.column_stack([*both, constant])
+        self._weights = folded(np.concatenate([rows[head.out > 0], rows[head.out < 0]]))
+        self._raising, self._bias = int((head.out > 0).sum()), np.float32(head.out_bias)
 
-    def log_odds(self, now: Records, past: Records) -> F32:
-        """Log odds of an event, float32 (N, 64), -12..12; the least where a sub-cell is hidden in either pass."""
-        found = np.empty((len(now), FINE * FINE), dtype=np.float32)
-        for start in range(0, len(now), BATCH):
-            part = slice(start, start + BATCH)
-            found[part] = self._some(now[part], past[part])
-        return found
+    def log_odds(self, pair: Pair) -> F32:
+        """Log odds of an event, float32 (N, 64), -12..12, quarter by quarter; the least where hidden in either look."""
+        units = pair.product(self._weights)
+        np.maximum(units, np.zeros(units.shape[1], np.float32), out=units)  # not vectorised with a number, on ARM
+        odds = ordered_sum(units[: self._raising])
+        odds -= ordered_sum(units[self._raising :])
+        odds += self._bias
+        odds = np.clip(odds, -LIMIT, LIMIT, out=odds).reshape(QUARTERS, len(pair), BLOCK)
+        if pair.hidden is not None:
+            odds[pair.hidden] = -LIMIT
+        return by_cell(odds)
 
-    def evidence(self, now: Records, past: Records, floor: float, top: int) -> F32:
+    def evidence(self, pair: Pair, floor: float, top: int) -> F32:
         """How far the mean of a cell's `top` greatest log odds exceeds `floor`, float32 (N,), 0 or more."""
-        return np.asarray(np.maximum(top_mean(self.log_odds(now, past), top) - np.float32(floor), 0))
+        return exceeding(self.log_odds(pair), floor, top)
 
-    def _some(self, now: Records, past: Records) -> F32:
-        fine = np.concatenate([past["fine"], now["fine"]], axis=1).astype(np.float32)
-        base = np.broadcast_to(self._constant, (len(now), self._constant.shape[1], SPREAD.shape[0]))
-        if self._coarse.shape[1]:
-            coarse = np.concatenate([past["coarse"], now["coarse"]], axis=1).astype(np.float32)
-            base = np.matmul(self._coarse, coarse) + self._constant
-        units = np.matmul(self._fine, fine)  # (N, units, 64)
-        units += (flat(base) @ SPREAD).reshape(units.shape)
-        np.maximum(units, 0, out=units)
-        units *= self._out
-        odds = np.clip(ordered_sum(units) + self._out_bias, -LIMIT, LIMIT)
-        odds[~unpack_valid(now["valid"] & past["valid"])] = -LIMIT
-        return np.asarray(odds, dtype=np.float32)
+
+def exceeding(log_odds: F32, floor: float, top: int) -> F32:
+    """How far the mean of a cell's `top` greatest log odds (N, 64) exceeds `floor`, float32 (N,), 0 or more."""
+    return np.asarray(np.maximum(top_mean(log_odds, top) - np.float32(floor), 0))

@@ -38,13 +38,10 @@ def exact_weights(weights: ArrayLike, input_bits: int) -> F32:
 
 
 def sum_of_squares(values: F32) -> F32:
-    """Sum of squares over the middle axis, term after term: (N, F, S), overwritten -> float32 (N, S)."""
+    """Sum of squares over the first axis, term after term; `values` is overwritten."""
     return ordered_sum(np.multiply(values, values, out=values))
 
 
 def ordered_sum(values: F32) -> F32:
-    """Sum over the middle axis, term after term: (N, F, S) -> float32 (N, S)."""
-    total = values[:, 0].copy()
-    for term in range(1, values.shape[1]):
-        total += values[:, term]
-    return total
+    """Sum over the first axis, term after term, float32: a reduction over an outer axis knows no other order."""
+    return np.asarray(np.add.reduce(values, axis=0, dtype=np.float32))

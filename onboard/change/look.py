@@ -21,7 +21,8 @@ from onboard.change.record import (
     seal,
     unpack_valid,
 )
-from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, coarse_spectra
+from onboard.change.seen import Seen
+from onboard.change.subcells import INPUT_STEP, INPUT_ZERO
 from onboard.clock import Stages
 from onboard.errors import BundleError
 from onboard.infer.bundle import Bundle
@@ -143,7 +144,7 @@ class Looker:
             if self._coarse:
                 records["coarse"] = sub_cell_means(x[self._coarse], COARSE_PX)
             if self._cloud:
-                share[self._cloud.hidden(coarse_spectra(records))] = 0
+                share[self._cloud.hidden(Seen(records).coarse)] = 0
             records["valid"] = pack_valid(share >= SUB_CELL_VALID)
             records["flags"] = np.where(share.mean(axis=1) >= self._min_valid, FLAG_CLEAR, 0)
         if encode:

@@ -26,19 +26,10 @@ from numpy.typing import NDArray
 
 from onboard.change.event import EventHead, EventTest, ResidualMap
 from onboard.change.exact import exact_weights, sum_of_squares
-from onboard.change.record import COARSE, FINE, Records
 from onboard.change.rule import ScoreRule
+from onboard.change.seen import BLOCK, QUARTERS, Pair, by_cell
 from onboard.change.signed import Falls, Medians, Signed, damping
-from onboard.change.subcells import (
-    INPUT_STEP,
-    INPUT_ZERO,
-    SPREAD,
-    coarse_spectra,
-    coarse_valid,
-    common,
-    flat,
-    top_root_mean,
-)
+from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, top_root_mean
 from onboard.sense.normalise import BandStatistics
 
 F32 = NDArray[np.float32]
@@ -112,7 +103,7 @@ class PairModel:
 
 
 class Comparison:
-    """Evidence of change between records of two passes, with the pair's model folded into a few small matrices.
+    """Evidence of change between looks of two passes, with the pair's model folded into a few small matrices.
 
     Args:
         model: what is usual.
@@ -133,8 +124,7 @@ class Comparison:
     ) -> None:
         self._model, self._rule = model, rule
         residual = model.residual_map
-        self._fine, self._coarse = exact_weights(residual.fine, 8), exact_weights(residual.coarse, 8)
-        self._constant = residual.constant.astype(np.float32)[None, :, None]
+        self._weights = residual.weights
         self._event = None
         if event is not None and rule.event * model.event_weight > NEGLIGIBLE:
             self._event = EventTest(event, bands, now, past, residual)
@@ -142,57 +132,49 @@ class Comparison:
         whiten = model.past_whiten * INPUT_STEP / np.sqrt(len(bands))
         self._whiten = exact_weights(whiten, 10)  # of means of four
         offset = -(model.past_whiten @ model.past_mean) / np.sqrt(len(bands)) - INPUT_ZERO * whiten.sum(axis=1)
-        self._whiten_offset = offset.astype(np.float32)[None, :, None]
+        self._whiten_offset = offset.astype(np.float32)[:, None]
 
-    def residual(self, now: Records, past: Records) -> F32:
+    def residual(self, pair: Pair) -> F32:
         """Length of what either pass does not explain of the other, mean of the greatest sub-cells: float32 (N,)."""
-        n, f = len(now), now["fine"].shape[1]
-        fine = np.empty((n, 2 * f, FINE * FINE), dtype=np.float32)
-        fine[:, :f], fine[:, f:] = past["fine"], now["fine"]
-        residual = np.matmul(self._fine, fine)  # (N, 2F, 64)
-        base = np.broadcast_to(self._constant, (n, 2 * f, COARSE * COARSE))
-        if self._coarse.shape[1]:
-            c = now["coarse"].shape[1]
-            coarse = np.empty((n, 2 * c, COARSE * COARSE), dtype=np.float32)
-            coarse[:, :c], coarse[:, c:] = past["coarse"], now["coarse"]
-            base = np.matmul(self._coarse, coarse) + self._constant  # (N, 2F, 16)
-        valid = common(now, past)
-        share = np.float32(self._rule.cell_mean)
-        if valid is None:
-            mean = residual.mean(axis=2, keepdims=True) + base.mean(axis=2, keepdims=True)
-            residual += (flat(base - share * mean) @ SPREAD).reshape(residual.shape)
+        residual = pair.product(self._weights).reshape(-1, QUARTERS, len(pair), BLOCK)
+        if pair.hidden is None:
+            mean = self._weights.astype(np.float64) @ pair.means()
         else:
-            residual += (flat(base) @ SPREAD).reshape(residual.shape)
-            residual *= valid[:, None]
-            mean = residual.sum(axis=2, keepdims=True) / np.maximum(valid.sum(axis=1), 1)[:, None, None]
-            residual -= (share * mean * valid[:, None]).astype(np.float32)
-        return top_root_mean(sum_of_squares(residual), self._rule.top_fine)
+            residual *= ~pair.hidden
+            seen = np.maximum(QUARTERS * BLOCK - pair.hidden.sum(axis=(0, 2)), 1)
+            mean = residual.sum(axis=(1, 3), dtype=np.float64) / seen  # exact in float64, as above
+        share = (self._rule.cell_mean * mean).astype(np.float32)
+        residual -= np.repeat(share, BLOCK, axis=1).reshape(len(mean), 1, len(pair), BLOCK)
+        squares = sum_of_squares(residual)
+        if pair.hidden is not None:
+            squares[pair.hidden] = 0
+        return top_root_mean(by_cell(squares), self._rule.top_fine)
 
-    def loss(self, now: Records, past: Records, falls: Falls | None = None) -> F32:
+    def loss(self, pair: Pair, falls: Falls | None = None) -> F32:
         """Loss of vegetation in log units, mean of the greatest sub-cells: float32 (N,); zeros without NIR and SWIR.
 
         Args:
             falls: as `Signed.falls` gives them, where they are known already.
         """
         if self._signed is None:
-            return np.zeros(len(now), dtype=np.float32)
-        squares = self._signed.loss(falls or self._signed.falls(now, past), self._model.signed)
-        whitened = np.matmul(self._whiten, coarse_spectra(past)) + self._whiten_offset
-        squares *= damping(sum_of_squares(whitened), self._rule)
-        return top_root_mean(squares * coarse_valid(now, past), self._rule.top_coarse)
+            return np.zeros(len(pair), dtype=np.float32)
+        squares = self._signed.loss(falls or self._signed.falls(pair), self._model.signed)
+        whitened = self._whiten @ pair.past.coarse.reshape(len(self._whiten), -1) + self._whiten_offset
+        squares *= damping(sum_of_squares(whitened), self._rule).reshape(squares.shape)
+        return top_root_mean(_seen(squares, pair), self._rule.top_coarse)
 
-    def water(self, now: Records, past: Records, falls: Falls | None = None) -> F32:
+    def water(self, pair: Pair, falls: Falls | None = None) -> F32:
         """Gain of water in log units, mean of the greatest sub-cells: float32 (N,); zeros without green, NIR, SWIR.
 
         Args:
             falls: as `Signed.falls` gives them, where they are known already.
         """
         if self._signed is None or not self._signed.sees_water:
-            return np.zeros(len(now), dtype=np.float32)
-        squares = self._signed.water(falls or self._signed.falls(now, past), self._model.signed)
-        return top_root_mean(squares * coarse_valid(now, past), self._rule.top_water)
+            return np.zeros(len(pair), dtype=np.float32)
+        squares = self._signed.water(falls or self._signed.falls(pair), self._model.signed)
+        return top_root_mean(_seen(squares, pair), self._rule.top_water)
 
-    def score(self, now: Records, past: Records, latent_distance: F32) -> F32:
+    def score(self, pair: Pair, latent_distance: F32 | None) -> F32:
         """asinh of surprise, signed evidence and distance of latents, plus the log odds of an event: float32 (N,).
 
         Surprise and distance are in spreads of the scene; each is weighted.
@@ -201,17 +183,22 @@ class Comparison:
         it is on a scale of log odds itself.
         """
         model, rule = self._model, self._rule
-        surprise = (self.residual(now, past) - np.float32(model.surprise[0])) / np.float32(model.surprise[1])
+        surprise = (self.residual(pair) - np.float32(model.surprise[0])) / np.float32(model.surprise[1])
         loss, water = rule.loss * model.loss_weight, rule.water * model.water_weight
-        falls = self._signed.falls(now, past) if self._signed and max(loss, water) > NEGLIGIBLE else None
+        falls = self._signed.falls(pair) if self._signed and max(loss, water) > NEGLIGIBLE else None
         if loss > NEGLIGIBLE:
-            surprise += np.float32(loss) * self.loss(now, past, falls)
+            surprise += np.float32(loss) * self.loss(pair, falls)
         if water > NEGLIGIBLE:
-            surprise += np.float32(water) * self.water(now, past, falls)
-        if rule.latent:
+            surprise += np.float32(water) * self.water(pair, falls)
+        if latent_distance is not None:
             standard = (latent_distance - np.float32(model.latent[0])) / np.float32(model.latent[1])
             surprise += np.float32(rule.latent) * standard
         score = np.arcsinh(surprise.astype(np.float64))
         if self._event is not None:
-            score += rule.event * model.event_weight * self._event.evidence(now, past, rule.event_floor, rule.top_event)
+            score += rule.event * model.event_weight * self._event.evidence(pair, rule.event_floor, rule.top_event)
         return np.asarray(score, dtype=np.float32)
+
+
+def _seen(squares: F32, pair: Pair) -> F32:
+    """Zero where a coarse sub-cell (N, 16) is not wholly valid in both looks."""
+    return squares if pair.hidden is None else np.asarray(squares * ~pair.hidden.any(axis=0))

@@ -33,6 +33,7 @@ class ScoreRule:
         event_floor: log odds from which they count.
         event_scale: excess (squared log odds above the floor, mean over cells) at which that weight is half.
         top_event: of the 64 fine sub-cells this many of the greatest log odds are averaged.
+        softness: t of the soft minimum over history, in units of the score (see `score`).
         prior: share of cells that is expected to have changed; what the probability is declared under.
         calibration: (a, b) of probability = sigmoid(logit(prior) + a + b s) of a score s (`pair.Comparison.score`),
             fitted on simulation; strictly rising, so that no ranking is lost. The distances of latents are not
@@ -57,6 +58,7 @@ class ScoreRule:
     event_floor: float = -2.0
     event_scale: float = 1.0
     top_event: int = 4
+    softness: float = 2.0
     prior: float = 0.02
     calibration: tuple[float, float] = (-5.646, 1.424)
 
@@ -77,6 +79,8 @@ class ScoreRule:
             raise BundleError(f"score: a constant is not valid ({error})") from error
         if made.rule not in SCORE_RULES:
             raise BundleError(f"score rule {made.rule!r} is not known; this software has {', '.join(SCORE_RULES)}")
+        if not made.softness > 0.0:
+            raise BundleError(f"score: softness {made.softness:g}; it must be greater than 0")
         if not 0.0 < made.prior < 1.0:
             raise BundleError(f"score: prior {made.prior:g}; it must lie between 0 and 1")
         if not made.calibration[1] > 0.0:

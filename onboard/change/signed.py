@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.change.record import Records, coarse_bands, fine_bands
+from onboard.change.record import coarse_bands, fine_bands
 from onboard.change.rule import ScoreRule
-from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, blocks
+from onboard.change.seen import Pair
+from onboard.change.subcells import INPUT_STEP, INPUT_ZERO
 from onboard.sense.normalise import BandStatistics
 
 F32 = NDArray[np.float32]
@@ -55,14 +56,13 @@ class Signed:
     def __init__(self, bands: Sequence[str], now: Sequence[BandStatistics], past: Sequence[BandStatistics]) -> None:
         names = list(bands)
         self._places, self._scales = {}, {}
-        for layer, indices in (("fine", fine_bands(bands)), ("coarse", coarse_bands(bands))):
-            for place, index in enumerate(indices):
-                if names[index] in (GREEN, RED, NIR, *SHORT):
-                    p, n = past[index], now[index]
-                    step_past, step_now = p.spread * INPUT_STEP, n.spread * INPUT_STEP
-                    constant = p.median - n.median - INPUT_ZERO * (step_past - step_now)
-                    self._places[names[index]] = (layer, place)
-                    self._scales[names[index]] = (step_past, step_now, constant)
+        for place, index in enumerate(fine_bands(bands) + coarse_bands(bands)):
+            if names[index] in (GREEN, RED, NIR, *SHORT):
+                p, n = past[index], now[index]
+                step_past, step_now = p.spread * INPUT_STEP, n.spread * INPUT_STEP
+                constant = p.median - n.median - INPUT_ZERO * (step_past - step_now)
+                self._places[names[index]] = place
+                self._scales[names[index]] = (step_past, step_now, constant)
         self._short = [name for name in SHORT if name in self._places]
         self.sees_water = GREEN in self._places
 
@@ -73,15 +73,14 @@ class Signed:
         """None without red, NIR and SWIR."""
         return cls(bands, now, past) if set(bands) >= NEEDED else None
 
-    def falls(self, now: Records, past: Records) -> Falls:
+    def falls(self, pair: Pair) -> Falls:
         """Falls of each band."""
-        return {name: self._fall(name, now, past) for name in self._places}
+        return {name: self._fall(name, pair) for name in self._places}
 
-    def _fall(self, name: str, now: Records, past: Records) -> F32:
-        layer, place = self._places[name]
+    def _fall(self, name: str, pair: Pair) -> F32:
+        place = self._places[name]
         step_past, step_now, constant = (np.float32(value) for value in self._scales[name])
-        before, after = (_on_coarse(records, layer, place) for records in (past, now))
-        return np.asarray(before * step_past - after * step_now + constant, dtype=np.float32)
+        return np.asarray(pair.past.coarse[place] * step_past - pair.now.coarse[place] * step_now + constant)
 
     def medians(self, falls: Falls, usable: NDArray[np.bool_]) -> Medians:
         """What is usual in a sample; `usable` bool (N, 16)."""
@@ -116,8 +115,3 @@ class Signed:
 def damping(unusual: NDArray[Any], rule: ScoreRule) -> F32:
     """How much evidence counts where a spectrum is unusual by this many variances: 1 at one, less beyond."""
     return np.asarray((1 + rule.rarity) / (unusual + rule.rarity), dtype=np.float32)
-
-
-def _on_coarse(records: Records, layer: str, place: int) -> NDArray[Any]:
-    values = records[layer][:, place]
-    return blocks(values) if layer == "fine" else values

@@ -14,20 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onboard.change.distance import latent_distance
-from onboard.change.event import EventHead, EventTest
+from onboard.change.event import EventHead, EventTest, exceeding
 from onboard.change.pair import Comparison, PairModel
-from onboard.change.record import FINE, Records, is_clear, unpack_valid
+from onboard.change.record import Records, is_clear
 from onboard.change.rule import ScoreRule
+from onboard.change.seen import Pair
 from onboard.change.signed import Medians, Signed, damping
-from onboard.change.subcells import (
-    INPUT_STEP,
-    INPUT_ZERO,
-    SPREAD,
-    coarse_spectra,
-    coarse_valid,
-    flat,
-    top_root_mean,
-)
+from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, top_root_mean
 from onboard.infer.bundle import Tensor
 from onboard.sense.normalise import BandStatistics
 
@@ -39,10 +32,14 @@ MIN_CELLS = 8
 MIN_SPREAD = 0.2
 MIN_LATENT_SPREAD = 1.0
 MIN_RESIDUAL = 1e-3
+BATCH = 128
 
 
 class Evidence(NamedTuple):
-    """Evidence of the cells of a sample that has a direction in time, each float32 (n,): its mirror image after it."""
+    """Evidence of a sample's sub-cells that has a direction in time, its mirror image after it.
+
+    Losses of vegetation and gains of water squared, float32 (n, 16); log odds of an event, (n, 64). inf where hidden.
+    """
 
     loss: F32
     gain: F32
@@ -123,29 +120,31 @@ def fit_pair(
     """
     if len(now) < MIN_CELLS:
         return None
-    valid = unpack_valid(now["valid"] & past["valid"])
-    rows_now, rows_past = (_fine_spectra(records)[valid] for records in (now, past))  # (rows, B) fine bands first
+    pair = Pair(now).against(past)
+    a, b = pair.now, pair.past
+    valid = np.ones(a.rows.shape[1:], bool) if pair.hidden is None else ~pair.hidden
+    rows_now, rows_past = (standardised(one.rows[:, valid]).T for one in (a, b))  # (rows, B) fine bands first
     f = now["fine"].shape[1]
     forward, backward = _ridge(rows_past, rows_now[:, :f], rule.ridge), _ridge(rows_now, rows_past[:, :f], rule.ridge)
-    usable = coarse_valid(now, past).astype(bool)
-    spectra_now, spectra_past = (
-        ((coarse_spectra(records) - INPUT_ZERO) * INPUT_STEP).transpose(0, 2, 1) for records in (now, past)
-    )
+    usable = np.asarray(valid.all(axis=0))
+    spectra_now, spectra_past = (standardised(one.coarse).transpose(1, 2, 0) for one in (a, b))
     mean, whiten = _whitening(spectra_past[usable], rule.shrink)
-    medians, nothing = Medians(), np.zeros(len(now), dtype=np.float32)
+    medians, nothing = Medians(), np.zeros(usable.shape, dtype=np.float32)
     evidence = Evidence(*[nothing] * len(Evidence._fields))
     signed = Signed.for_bands(bands, statistics_now, statistics_past)
     if signed is not None:
-        falls = signed.falls(now, past)
+        falls = signed.falls(pair)
         medians = signed.medians(falls, usable)
-        rare_past = damping(_unusual(spectra_past, (mean, whiten)), rule) * usable
-        rare_now = damping(_unusual(spectra_now, _whitening(spectra_now[usable], rule.shrink)), rule) * usable
-        loss = top_root_mean(signed.loss(falls, medians) * rare_past, rule.top_coarse)
-        gain = top_root_mean(signed.loss(falls, medians, mirrored=True) * rare_now, rule.top_coarse)
+        rare_past = damping(_unusual(spectra_past, (mean, whiten)), rule)
+        rare_now = damping(_unusual(spectra_now, _whitening(spectra_now[usable], rule.shrink)), rule)
+        loss, gain = signed.loss(falls, medians) * rare_past, signed.loss(falls, medians, mirrored=True) * rare_now
+        for one in (loss, gain):
+            one[~usable] = np.inf
         evidence = evidence._replace(loss=loss, gain=gain)
         if signed.sees_water:
-            wet = top_root_mean(signed.water(falls, medians) * usable, rule.top_water)
-            dry = top_root_mean(signed.water(falls, medians, mirrored=True) * usable, rule.top_water)
+            wet, dry = signed.water(falls, medians), signed.water(falls, medians, mirrored=True)
+            for one in (wet, dry):
+                one[~usable] = np.inf
             evidence = evidence._replace(wet=wet, dry=dry)
     model = PairModel(
         forward, backward, mean, whiten, medians, loss_weight=0.0, water_weight=0.0, event_weight=0.0,
@@ -154,11 +153,8 @@ def fit_pair(
     if event is not None:
         there = EventTest(event, bands, statistics_now, statistics_past, model.residual_map)
         back = EventTest(event, bands, statistics_past, statistics_now, model.mirrored_map)
-        evidence = evidence._replace(
-            event=there.evidence(now, past, rule.event_floor, rule.top_event),
-            undone=back.evidence(past, now, rule.event_floor, rule.top_event),
-        )
-    residual = Comparison(model, rule, bands, statistics_now, statistics_past).residual(now, past)
+        evidence = evidence._replace(event=_log_odds(there, now, past), undone=_log_odds(back, past, now))
+    residual = Comparison(model, rule, bands, statistics_now, statistics_past).residual(pair)
     latent = (0.0, 1.0) if latent_distance is None else _median_spread(latent_distance, MIN_LATENT_SPREAD)
     return replace(model, surprise=_median_spread(residual, MIN_SPREAD), latent=latent), evidence
 
@@ -167,9 +163,9 @@ def weigh(evidence: Sequence[tuple[NDArray[np.bool_], Evidence]], history: int, 
     """Weights of the loss of vegetation, the gain of water and events, common to all pairs of an acquisition.
 
     What is new is there against every past pass; what a season does is not, for some past pass was in the same season.
-    So the least evidence over the clear history of each cell counts, as in the score itself, and so does the least of
-    its mirror image. A weight of each pair's own would not do: the minimum over history would take the pair that
-    happens not to see a disaster.
+    So the least evidence over the clear history of each sub-cell counts, and so does the least of its mirror image. A
+    weight of each pair's own would not do: the minimum over history would take the pair that happens not to see a
+    disaster.
 
     Args:
         evidence: of each past pass, newest first: which cells of the sample it is of, bool (N,), and what it is.
@@ -184,17 +180,30 @@ def weigh(evidence: Sequence[tuple[NDArray[np.bool_], Evidence]], history: int, 
         known = used.any(axis=0)
     least = []
     for values in zip(*(one for _, one in evidence), strict=True):
-        each = np.full(clear.shape, np.inf, dtype=np.float32)
+        each = np.full((*clear.shape, *values[0].shape[1:]), np.inf, dtype=np.float32)
         for row, where, value in zip(each, clear, values, strict=True):
             row[where] = value
         each[~used] = np.inf
         least.append(each.min(axis=0)[known])
-    loss, gain, wet, dry, event, undone = least
+    loss, gain = (_pooled(one, rule.top_coarse) for one in least[:2])
+    wet, dry = (_pooled(one, rule.top_water) for one in least[2:4])
+    event, undone = (exceeding(one, rule.event_floor, rule.top_event) for one in least[4:])
     return Weights(
         _excess(loss, gain, rule.loss_scale, rule.loss_power),
         _excess(wet, dry, rule.water_scale, rule.loss_power),
         _excess(event, undone, rule.event_scale, 1.0),
     )
+
+
+def _log_odds(test: EventTest, now: Records, past: Records) -> F32:
+    """Of a whole sample, some cells at a time: the hidden layer takes 8 KB of each."""
+    parts = [slice(start, start + BATCH) for start in range(0, len(now), BATCH)]
+    return np.concatenate([test.log_odds(Pair(now[part]).against(past[part])) for part in parts])
+
+
+def _pooled(squares: F32, top: int) -> F32:
+    """Mean of a cell's greatest roots; nothing where hidden in every pass."""
+    return top_root_mean(np.where(np.isinf(squares), np.float32(0), squares), top)
 
 
 def _excess(effect: F32, mirrored: F32, scale: float, power: float) -> float:
@@ -237,10 +246,6 @@ def _median_spread(values: F32, smallest: float) -> tuple[float, float]:
     return median, max(float(1.4826 * np.median(np.abs(values - median))), smallest)
 
 
-def _fine_spectra(records: Records) -> F64:
-    """All bands on fine sub-cells, fine bands first, standardised: float64 (n, 64, B)."""
-    n = len(records)
-    coarse = records["coarse"].astype(np.float32)
-    spread = (flat(coarse) @ SPREAD).reshape(n, coarse.shape[1], FINE * FINE)
-    both = np.concatenate([records["fine"], spread], axis=1)
-    return np.asarray((both.transpose(0, 2, 1) - INPUT_ZERO) * INPUT_STEP, dtype=np.float64)
+def standardised(inputs: F32) -> F64:
+    """Network input in steps, 0..255, as standardised log reflectance."""
+    return np.asarray((inputs - INPUT_ZERO) * INPUT_STEP, dtype=np.float64)

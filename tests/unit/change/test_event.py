@@ -9,7 +9,8 @@ from onboard.change.event import LIMIT, EventHead, EventTest
 from onboard.change.pair import Comparison
 from onboard.change.record import FLAG_CLEAR, coarse_bands, fine_bands, pack_valid, record_dtype
 from onboard.change.rule import ScoreRule
-from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, SPREAD
+from onboard.change.seen import Pair
+from onboard.change.subcells import BLOCKS, INPUT_STEP, INPUT_ZERO, SPREAD
 from onboard.change.usual import fit_history, fit_pair
 from onboard.errors import BundleError
 from onboard.infer.bundle import Tensor
@@ -19,6 +20,8 @@ from onboard.sense.normalise import BandStatistics
 SETS = ("s2-10", "fire", "rgbn")
 RULE = ScoreRule(latent=0.0, loss=0.0, water=0.0)
 N = 60
+ROWS = np.argsort(BLOCKS.T.reshape(-1))
+"""From quarter by quarter to row by row."""
 
 
 def looks(bands, seed):
@@ -78,7 +81,7 @@ def test_the_folded_head_is_the_head(name):
     for values, weights in ((x * a[:, None], head.now), (y * b[:, None], head.past)):
         hidden = hidden + np.einsum("ub,nbs->nus", weights, values)
     expected = np.einsum("u,nus->ns", head.out, np.maximum(hidden, 0)) + head.out_bias
-    found = EventTest(head, bands, s, t, pair.residual_map).log_odds(now, past)
+    found = EventTest(head, bands, s, t, pair.residual_map).log_odds(Pair(now).against(past))[:, ROWS]
     assert found == pytest.approx(np.clip(expected, -LIMIT, LIMIT), abs=0.05)  # weights of limited bits
 
 
@@ -90,8 +93,9 @@ def test_the_mirror_image_is_that_of_the_exchanged_passes():
     there, back = (
         fit_pair(*pair, RULE, bands, *stats, None)[0] for pair, stats in (((now, past), (s, t)), ((past, now), (t, s)))
     )
-    mirrored = EventTest(head, bands, t, s, there.mirrored_map).log_odds(past, now)
-    assert mirrored == pytest.approx(EventTest(head, bands, t, s, back.residual_map).log_odds(past, now), abs=0.05)
+    exchanged = Pair(past).against(now)
+    mirrored = EventTest(head, bands, t, s, there.mirrored_map).log_odds(exchanged)
+    assert mirrored == pytest.approx(EventTest(head, bands, t, s, back.residual_map).log_odds(exchanged), abs=0.05)
 
 
 def test_hidden_sub_cells_have_the_least_odds():
@@ -103,11 +107,11 @@ def test_hidden_sub_cells_have_the_least_odds():
     stats = statistics(bands, 8)
     pair = fit_pair(now, past, RULE, bands, stats, stats, None)[0]
     test = EventTest(made(bands), bands, stats, stats, pair.residual_map)
-    odds = test.log_odds(now, past)
+    odds = test.log_odds(Pair(now).against(past))[:, ROWS]
     assert (odds[:, :10] == -LIMIT).all() and (odds[:, 10:] > -LIMIT).any()
     nothing = EventTest(made(bands), bands, stats, stats, pair.residual_map)
     past["valid"] = 0
-    assert (nothing.evidence(now, past, -3.0, 4) == 0).all()
+    assert (nothing.evidence(Pair(now).against(past), -3.0, 4) == 0).all()
 
 
 def test_an_event_counts_where_it_exceeds_its_mirror_image():
@@ -129,8 +133,8 @@ def test_an_event_counts_where_it_exceeds_its_mirror_image():
     assert weight(fallen).event_weight > 0.5
     assert weight(balanced).event_weight < 0.1
     model, distance = weight(fallen), np.zeros(N, np.float32)
-    plain = Comparison(model, RULE, bands, stats, stats).score(fallen, past, distance)
-    with_head = Comparison(model, RULE, bands, stats, stats, head).score(fallen, past, distance)
+    plain = Comparison(model, RULE, bands, stats, stats).score(Pair(fallen).against(past), distance)
+    with_head = Comparison(model, RULE, bands, stats, stats, head).score(Pair(fallen).against(past), distance)
     assert (with_head[:6] > plain[:6] + 2).all()
     assert with_head[6:] == pytest.approx(plain[6:])
 

@@ -6,8 +6,9 @@ import pytest
 from onboard.change.pair import Comparison, PairModel
 from onboard.change.record import COARSE, FINE, FLAG_CLEAR, pack_valid, record_dtype, seal
 from onboard.change.rule import ScoreRule
+from onboard.change.seen import Pair
 from onboard.change.signed import Signed
-from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, coarse_spectra
+from onboard.change.subcells import INPUT_STEP, INPUT_ZERO
 from onboard.change.usual import fit_history, fit_pair, weigh
 from onboard.infer.bundle import Tensor
 from onboard.sense.bands import BAND_SETS
@@ -63,7 +64,7 @@ def score(now, past):
     """The model of one past pass, and the surprise against it, which the score is the asinh of."""
     model = fit_history(now, STATISTICS, [(past, STATISTICS)], RULE, BANDS, Tensor("latent", "uint8", 1.0, 0), 3)[0]
     comparison = Comparison(model, RULE, BANDS, STATISTICS, STATISTICS)
-    return model, np.sinh(comparison.score(now, past, np.zeros(len(now), np.float32)))
+    return model, np.sinh(comparison.score(Pair(now).against(past), np.zeros(len(now), np.float32)))
 
 
 CHANGED = np.arange(10)
@@ -150,7 +151,7 @@ def test_a_model_survives_json_exactly():
     model, before = score(records(season(past)), records(past))
     again = PairModel.from_dict(json.loads(json.dumps(model.to_dict())))
     comparison = Comparison(again, RULE, BANDS, STATISTICS, STATISTICS)
-    after = np.sinh(comparison.score(records(season(past)), records(past), np.zeros(CELLS, np.float32)))
+    after = np.sinh(comparison.score(Pair(records(season(past))).against(records(past)), None))
     assert (after == before).all()
 
 
@@ -169,7 +170,6 @@ def test_falls_are_physical():
     signed = Signed.for_bands(BANDS, STATISTICS, STATISTICS)
     darker = past.copy()
     darker[:, BANDS.index("B08")] -= 0.24
-    falls = signed.falls(records(darker), records(past))
+    falls = signed.falls(Pair(records(darker)).against(records(past)))
     assert np.median(falls["B08"]) == pytest.approx(0.24, abs=0.01)
     assert np.median(falls["B12"]) == pytest.approx(0.0, abs=0.01)
-    assert coarse_spectra(records(past)).shape == (CELLS, len(BANDS), 16)

@@ -17,13 +17,14 @@ SURPRISE = ScoreRule()
 class Surprise:
     """A comparison whose surprise is the distance of latents less a usual one."""
 
-    def score(self, now, past, latent_distance):
+    def score(self, pair, latent_distance):
+        assert len(pair) == len(latent_distance)
         return latent_distance - np.float32(2)
 
 
 def look(latents, clear=True):
     latents = np.atleast_2d(np.asarray(latents, dtype=np.uint8))
-    records = np.zeros(len(latents), dtype=record_dtype(latents.shape[1], ("B02",)))
+    records = np.zeros(len(latents), dtype=record_dtype(latents.shape[1], ("B02", "B05")))
     records["latent"] = latents
     records["flags"] = np.where(clear, FLAG_CLEAR, 0)
     return records
@@ -71,9 +72,12 @@ def test_the_score_is_the_least_distance_to_the_k_newest_clear_looks(seed, kind,
         if not clear[0, cell] or not looks:
             assert np.isnan(found[cell])
             continue
-        least = min(plain(latents[0, cell], latents[i, cell], kind) for i in looks)
+        distances = np.array([plain(latents[0, cell], latents[i, cell], kind) for i in looks])
+        least = distances.min()
         if kind == "surprise":
-            least = probability(np.array([least - 2]), rule)[0]
+            soft = -rule.softness * np.log(np.exp(-distances / rule.softness).mean())
+            assert least <= soft <= least + rule.softness * np.log(len(looks)) + 1e-9
+            least = probability(np.array([soft - 2]), rule)[0]
         assert found[cell] == pytest.approx(least, rel=1e-3, abs=1e-5)
 
 
