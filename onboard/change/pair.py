@@ -51,6 +51,7 @@ class PairModel:
         loss_weight, water_weight, event_weight: 0..1, how much the scene's losses of vegetation exceed its gains, its
             gains of water its losses, and its events those seen with both passes exchanged, over all of the history
             (`usual.weigh`).
+        event_above: what evidence of an event must exceed, beyond the rule's own floor, to count.
         residual_spread: (2 F,), usual size of each residual, forward and backward.
         surprise: (median, spread) of the residual's length over the sample.
         latent: (median, spread) of the latents' distance.
@@ -64,6 +65,7 @@ class PairModel:
     loss_weight: float
     water_weight: float
     event_weight: float
+    event_above: float
     residual_spread: F64
     surprise: tuple[float, float]
     latent: tuple[float, float]
@@ -96,6 +98,7 @@ class PairModel:
             loss_weight=float(raw["loss_weight"]),
             water_weight=float(raw["water_weight"]),
             event_weight=float(raw["event_weight"]),
+            event_above=float(raw["event_above"]),
             residual_spread=np.array(raw["residual_spread"], dtype=np.float64),
             surprise=tuple(raw["surprise"]),
             latent=tuple(raw["latent"]),
@@ -195,7 +198,8 @@ class Comparison:
             surprise += np.float32(rule.latent) * standard
         score = np.arcsinh(surprise.astype(np.float64))
         if self._event is not None:
-            score += rule.event * model.event_weight * self._event.evidence(pair, rule.event_floor, rule.top_event)
+            floor = rule.event_floor + model.event_above
+            score += rule.event * model.event_weight * self._event.evidence(pair, floor, rule.top_event)
         return np.asarray(score, dtype=np.float32)
 
 

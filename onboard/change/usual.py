@@ -33,6 +33,8 @@ MIN_SPREAD = 0.2
 MIN_LATENT_SPREAD = 1.0
 MIN_RESIDUAL = 1e-3
 BATCH = 128
+LEVELS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
+"""Quantiles of the mirror image that are tried as levels."""
 
 
 class Evidence(NamedTuple):
@@ -50,11 +52,15 @@ class Evidence(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """0..1: how much the loss of vegetation, the gain of water and the log odds of an event count."""
+    """0..1: how much the loss of vegetation, the gain of water and the log odds of an event count.
+
+    event_above: what the evidence of an event must exceed to count, 0 or more.
+    """
 
     loss: float
     water: float
     event: float
+    event_above: float
 
 
 def fit_history(
@@ -93,7 +99,13 @@ def fit_history(
     return [
         None
         if one is None
-        else replace(one, loss_weight=weights.loss, water_weight=weights.water, event_weight=weights.event)
+        else replace(
+            one,
+            loss_weight=weights.loss,
+            water_weight=weights.water,
+            event_weight=weights.event,
+            event_above=weights.event_above,
+        )
         for one in models
     ]
 
@@ -148,7 +160,8 @@ def fit_pair(
             evidence = evidence._replace(wet=wet, dry=dry)
     model = PairModel(
         forward, backward, mean, whiten, medians, loss_weight=0.0, water_weight=0.0, event_weight=0.0,
-        residual_spread=_usual_size(rows_now, rows_past, forward, backward), surprise=(0.0, 1.0), latent=(0.0, 1.0),
+        event_above=0.0, residual_spread=_usual_size(rows_now, rows_past, forward, backward), surprise=(0.0, 1.0),
+        latent=(0.0, 1.0),
     )  # fmt: skip
     if event is not None:
         there = EventTest(event, bands, statistics_now, statistics_past, model.residual_map)
@@ -172,7 +185,7 @@ def weigh(evidence: Sequence[tuple[NDArray[np.bool_], Evidence]], history: int, 
         history: k, how many clear past looks count.
     """
     if not evidence:
-        return Weights(0.0, 0.0, 0.0)
+        return Weights(0.0, 0.0, 0.0, 0.0)
     clear = np.array([where for where, _ in evidence])
     used = clear & (np.cumsum(clear, axis=0) <= history)
     known = used.sum(axis=0) >= min(2, len(evidence))
@@ -188,11 +201,27 @@ def weigh(evidence: Sequence[tuple[NDArray[np.bool_], Evidence]], history: int, 
     loss, gain = (_pooled(one, rule.top_coarse) for one in least[:2])
     wet, dry = (_pooled(one, rule.top_water) for one in least[2:4])
     event, undone = (exceeding(one, rule.event_floor, rule.top_event) for one in least[4:])
+    above = _clearest(event, undone)
+    event, undone = (np.maximum(one - np.float32(above), 0) for one in (event, undone))
     return Weights(
         _excess(loss, gain, rule.loss_scale, rule.loss_power),
         _excess(wet, dry, rule.water_scale, rule.loss_power),
         _excess(event, undone, rule.event_scale, 1.0),
+        above,
     )
+
+
+def _clearest(effect: F32, mirrored: F32) -> float:
+    """The level, 0 or more, above which an effect exceeds its mirror image most, in mean squares.
+
+    A season that undoes a little in many cells does not silence what happened to a few: the mirror image, which nothing
+    but seasons and weather makes, tells up to which level they go.
+    """
+    levels = np.unique(np.quantile(mirrored, LEVELS).astype(np.float32))
+    excess = [
+        (np.maximum(effect - level, 0) ** 2).mean() - (np.maximum(mirrored - level, 0) ** 2).mean() for level in levels
+    ]
+    return float(levels[int(np.argmax(excess))])
 
 
 def _log_odds(test: EventTest, now: Records, past: Records) -> F32:

@@ -139,6 +139,24 @@ def test_an_event_counts_where_it_exceeds_its_mirror_image():
     assert with_head[6:] == pytest.approx(plain[6:])
 
 
+def test_a_season_that_undoes_a_little_in_many_cells_does_not_silence_what_happened_to_a_few():
+    """The first band falls by much in four cells, and rises by less in half of them."""
+    bands = BAND_SETS["rgbn"]
+    now, past = looks(bands, 9)
+    stats = tuple(BandStatistics(-1.5, 0.3, 1000) for _ in bands)
+    first, zero = np.eye(1, len(bands)), np.zeros((1, len(bands)))
+    head = EventHead(-40 * first, 40 * first, zero, zero, np.zeros((1, 8)), np.zeros(1), np.ones(1), -5.0)
+    now["fine"][:4, 0] -= 40
+    now["fine"][30:, 0] += 14
+    output = Tensor("latent", "uint8", 1.0, 0)
+    model = fit_history(now, stats, [(past, stats)], RULE, bands, output, 3, head)[0]
+    assert model.event_above > 0
+    assert model.event_weight > 0.5
+    score = Comparison(model, RULE, bands, stats, stats, head).score(Pair(now).against(past), None)
+    plain = Comparison(model, RULE, bands, stats, stats).score(Pair(now).against(past), None)
+    assert set(np.flatnonzero(score > plain + 1)) == set(range(4))
+
+
 def test_a_head_survives_json():
     bands = BAND_SETS["fire"]
     head = made(bands)

@@ -128,7 +128,7 @@ def test_what_is_new_counts_against_every_past_and_a_season_does_not():
     assert weights(burnt, *green)[0] > 0.3
     assert weights(burnt, green[0], dry_season)[0] < 0.1
     assert weights(burnt, *green, dry_season, k=2)[0] > 0.3  # beyond the history that counts
-    assert weigh([], 3, RULE) == (0.0, 0.0, 0.0)
+    assert weigh([], 3, RULE) == (0.0, 0.0, 0.0, 0.0)
 
 
 def test_cells_hidden_in_one_past_pass_are_weighed_by_the_others():
