@@ -27,6 +27,8 @@ from onboard.sense.normalise import BandStatistics
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
+AT_ONCE = 8192
+"""Sub-cells whose hidden layer is in the cache at a time: 1 MB at 32 units."""
 LIMIT = 12.0
 """Greatest log odds, either way; hidden sub-cells have the least."""
 
@@ -152,10 +154,14 @@ class EventTest:
 
     def log_odds(self, pair: Pair) -> F32:
         """Log odds of an event, float32 (N, 64), -12..12, quarter by quarter; the least where hidden in either look."""
-        units = pair.product(self._weights)
-        np.maximum(units, np.zeros(units.shape[1], np.float32), out=units)  # not vectorised with a number, on ARM
-        odds = ordered_sum(units[: self._raising])
-        odds -= ordered_sum(units[self._raising :])
+        rows = pair.rows.reshape(len(pair.rows), -1)
+        odds = np.empty(rows.shape[1], np.float32)
+        zeros = np.zeros(AT_ONCE, np.float32)  # a maximum with a number is not vectorised on ARM
+        for start in range(0, rows.shape[1], AT_ONCE):
+            units = self._weights @ rows[:, start : start + AT_ONCE]
+            np.maximum(units, zeros[: units.shape[1]], out=units)
+            some = odds[start : start + AT_ONCE]
+            np.subtract(ordered_sum(units[: self._raising]), ordered_sum(units[self._raising :]), out=some)
         odds += self._bias
         odds = np.clip(odds, -LIMIT, LIMIT, out=odds).reshape(QUARTERS, len(pair), BLOCK)
         if pair.hidden is not None:

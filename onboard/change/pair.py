@@ -98,7 +98,7 @@ class PairModel:
             loss_weight=float(raw["loss_weight"]),
             water_weight=float(raw["water_weight"]),
             event_weight=float(raw["event_weight"]),
-            event_above=float(raw["event_above"]),
+            event_above=float(raw.get("event_above", 0.0)),  # a pass begun by an older version
             residual_spread=np.array(raw["residual_spread"], dtype=np.float64),
             surprise=tuple(raw["surprise"]),
             latent=tuple(raw["latent"]),

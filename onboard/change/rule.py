@@ -60,7 +60,7 @@ class ScoreRule:
     top_event: int = 4
     softness: float = 2.0
     prior: float = 0.02
-    calibration: tuple[float, float] = (-5.646, 1.424)
+    calibration: tuple[float, float] = (-6.347, 1.468)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> ScoreRule:

@@ -32,7 +32,6 @@ MIN_CELLS = 8
 MIN_SPREAD = 0.2
 MIN_LATENT_SPREAD = 1.0
 MIN_RESIDUAL = 1e-3
-BATCH = 128
 LEVELS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
 """Quantiles of the mirror image that are tried as levels."""
 
@@ -166,7 +165,7 @@ def fit_pair(
     if event is not None:
         there = EventTest(event, bands, statistics_now, statistics_past, model.residual_map)
         back = EventTest(event, bands, statistics_past, statistics_now, model.mirrored_map)
-        evidence = evidence._replace(event=_log_odds(there, now, past), undone=_log_odds(back, past, now))
+        evidence = evidence._replace(event=there.log_odds(pair), undone=back.log_odds(Pair(past).against(now)))
     residual = Comparison(model, rule, bands, statistics_now, statistics_past).residual(pair)
     latent = (0.0, 1.0) if latent_distance is None else _median_spread(latent_distance, MIN_LATENT_SPREAD)
     return replace(model, surprise=_median_spread(residual, MIN_SPREAD), latent=latent), evidence
@@ -222,12 +221,6 @@ def _clearest(effect: F32, mirrored: F32) -> float:
         (np.maximum(effect - level, 0) ** 2).mean() - (np.maximum(mirrored - level, 0) ** 2).mean() for level in levels
     ]
     return float(levels[int(np.argmax(excess))])
-
-
-def _log_odds(test: EventTest, now: Records, past: Records) -> F32:
-    """Of a whole sample, some cells at a time: the hidden layer takes 8 KB of each."""
-    parts = [slice(start, start + BATCH) for start in range(0, len(now), BATCH)]
-    return np.concatenate([test.log_odds(Pair(now[part]).against(past[part])) for part in parts])
 
 
 def _pooled(squares: F32, top: int) -> F32:
