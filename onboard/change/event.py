@@ -163,10 +163,10 @@ class EventTest:
             some = odds[start : start + AT_ONCE]
             np.subtract(ordered_sum(units[: self._raising]), ordered_sum(units[self._raising :]), out=some)
         odds += self._bias
-        odds = np.clip(odds, -LIMIT, LIMIT, out=odds).reshape(QUARTERS, len(pair), BLOCK)
+        found = np.clip(odds, -LIMIT, LIMIT).reshape(QUARTERS, len(pair), BLOCK)
         if pair.hidden is not None:
-            odds[pair.hidden] = -LIMIT
-        return by_cell(odds)
+            found[pair.hidden] = -LIMIT
+        return by_cell(found)
 
     def evidence(self, pair: Pair, floor: float, top: int) -> F32:
         """How far the mean of a cell's `top` greatest log odds exceeds `floor`, float32 (N,), 0 or more."""
