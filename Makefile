@@ -89,8 +89,11 @@ sim-quick:
 		{ echo "sim-quick: skipped: $$absent"; exit 0; }; \
 	$(MAKE) --no-print-directory $(SIM_ROOT) && $(SIM)/bin/python $(SIM_SCRIPTS)/quick.py
 
-sim-cost: $(SIM_ROOT)
-	$(SIM)/bin/python $(SIM_SCRIPTS)/cost.py
+# Likewise without a C compiler.
+sim-cost:
+	@absent=$$($(PYTHON) $(SIM_SCRIPTS)/host.py qemu-aarch64 mmdebstrap cc) || \
+		{ echo "sim-cost: skipped: $$absent"; exit 0; }; \
+	$(MAKE) --no-print-directory $(SIM_ROOT) && $(SIM)/bin/python $(SIM_SCRIPTS)/cost.py
 
 flash: $(SIM_ROOT) $(SIM_KERNEL)
 	$(SIM)/bin/python $(SIM_SCRIPTS)/flash.py $(PROFILE)
