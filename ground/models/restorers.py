@@ -25,7 +25,7 @@ SR: Mapping[str, Callable[[int, int], nn.Module]] = {
     "fsrcnn-s": lambda bands, scale: Fsrcnn(bands, scale, 32, 5, 1),
 }
 DENOISE: Mapping[str, Callable[[int], nn.Module]] = {
-    "anchored": lambda bands: Anchored(bands, 1, 48, 4, noise_map=True),
+    "anchored": lambda bands: Anchored(bands, 1, 48, 8, noise_map=True, expand=0),
     "dncnn-compact": lambda bands: Dncnn(bands),
     "sscanet": lambda bands: Sscanet(bands),
 }
