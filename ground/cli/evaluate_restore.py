@@ -10,7 +10,7 @@ import typer
 
 from onboard.errors import OnboardError
 
-Bundle = Annotated[str | None, typer.Option(help="Model that ships, its folder, or a checkpoint (.ckpt).")]
+Bundle = Annotated[str | None, typer.Option(help="Model that ships, its folder, a checkpoint (.ckpt); or nlm, tv ...")]
 Precision = Annotated[str, typer.Option(help="int8 or fp32; a checkpoint runs in float.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 SCENES = "*_10m.tif"
@@ -49,9 +49,13 @@ def denoise(
     bundle: Bundle = None,
     precision: Precision = "int8",
     place: Annotated[list[str] | None, typer.Option(help="Only this folder of scenes; repeat.")] = None,
+    destripe: Annotated[bool, typer.Option(help="Take column offsets off the scenes before.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Noise removal: PSNR, SSIM, and how white what was removed is."""
+    """Noise removal: PSNR, SSIM, and how white what was removed is.
+
+    Beside a model, --bundle takes a classical method: nlm, tv, wavelet; svd and svd-tv on scenes.
+    """
     from ground.evaluation.denoising import evaluate_denoise_natural, evaluate_denoise_scenes
     from ground.evaluation.restoration import open_restorer
 
@@ -61,7 +65,7 @@ def denoise(
         if snr is None:
             found = evaluate_denoise_natural(folder, sigma, seed, restorer)
         else:
-            found = evaluate_denoise_scenes(folder, snr, seed, restorer, place or ())
+            found = evaluate_denoise_scenes(folder, snr, seed, restorer, place or (), destripe)
     except OnboardError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error

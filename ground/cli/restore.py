@@ -12,7 +12,7 @@ import typer
 
 from onboard.errors import OnboardError
 
-SR_NETWORKS = ("anchored", "srcnn", "vdsr-compact", "vdsr", "edsr-compact", "fsrcnn", "fsrcnn-s")
+SR_NETWORKS = ("anchored", "anchored-rep", "srcnn", "vdsr-compact", "vdsr", "edsr-compact", "fsrcnn", "fsrcnn-s")
 DENOISE_NETWORKS = ("anchored", "dncnn-compact", "sscanet")
 OPTIMISERS = ("adam", "muon")
 OBJECTIVES = ("supervised", "noise2void", "noisier2noise", "neighbor2neighbor")
@@ -60,6 +60,7 @@ def denoise(
     objective: Annotated[str, typer.Option(help=f"One of {', '.join(OBJECTIVES)}.")] = "supervised",
     sigma: Annotated[tuple[float, float], typer.Option(help="Range of the Gaussian's sigma, of 255.")] = (25.0, 25.0),
     snr: Annotated[float | None, typer.Option(help="The sensor model at this SNR instead of a Gaussian.")] = None,
+    bands: Annotated[int, typer.Option(min=1, help="Of the network: 1, or all bands of a scene at once.")] = 1,
     imagery: Imagery = "natural", keep_out: KeepOut = None, hold_out: HoldOut = None, steps: Steps = 4000,
     batch: Batch = 16, side: Side = 64, lr: Rate = 2e-3, optimiser: Optimiser = "adam",
     start: Start = None, resume: Resume = None, seed: Seed = 0,
@@ -74,9 +75,16 @@ def denoise(
     noise: dict[str, Any] = {"kind": "gaussian", "low": sigma[0], "high": sigma[1]}
     if snr is not None:
         noise = {"kind": "sensor", "snr": snr}
-    pictures = _pictures(data, imagery, keep_out, hold_out)
+    pictures = _pictures(data, imagery, keep_out, hold_out, bands)
     pairs = noisy_pairs(pictures, model_of(noise), seed)
-    values = {"network": network, "scale": 1, "imagery": imagery, "objective": objective, "noise": noise}
+    values = {
+        "network": network,
+        "scale": 1,
+        "bands": bands,
+        "imagery": imagery,
+        "objective": objective,
+        "noise": noise,
+    }
     values |= {"steps": steps, "batch": batch, "side": side, "learning_rate": lr, "optimiser": optimiser}
     _train(values | {"hold_out": tuple(hold_out or ()), "seed": seed}, pairs, pictures, out, start, resume)
 
@@ -86,15 +94,21 @@ def _choose(value: str, names: tuple[str, ...], option: str) -> None:
         raise typer.BadParameter(f"{value!r} is none of {', '.join(names)}", param_hint=option)
 
 
-def _pictures(data: list[Path], imagery: str, keep_out: list[Path] | None, hold_out: list[str] | None) -> Any:
+def _pictures(
+    data: list[Path], imagery: str, keep_out: list[Path] | None, hold_out: list[str] | None, bands: int = 1
+) -> Any:
     _choose(imagery, ("natural", "sentinel2"), "--imagery")
-    from ground.scenes.pictures import load_bands, load_natural
+    from ground.scenes.pictures import load_bands, load_cubes, load_natural
 
     log = logging.getLogger("ground.train")
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
     try:
         if imagery == "sentinel2":
-            found = load_bands(data, hold_out or ())
+            found = (load_bands if bands == 1 else load_cubes)(data, hold_out or ())
+            if bands > 1 and any(len(picture.values) != bands for picture in found):
+                raise typer.BadParameter(f"not every scene has {bands} bands", param_hint="--bands")
+        elif bands > 1:
+            raise typer.BadParameter("natural images have one, luma", param_hint="--bands")
         else:
             found, left_out = load_natural(data, keep_out or ())
             for line in left_out:

@@ -16,7 +16,8 @@ from ground.models.sscanet import Sscanet
 from ground.models.vdsr import Vdsr
 
 SR: Mapping[str, Callable[[int, int], nn.Module]] = {
-    "anchored": lambda bands, scale: Anchored(bands, scale),
+    "anchored": lambda bands, scale: Anchored(bands, scale, expand=0),
+    "anchored-rep": lambda bands, scale: Anchored(bands, scale),
     "srcnn": lambda bands, scale: Srcnn(bands, scale),
     "vdsr-compact": lambda bands, scale: Vdsr(bands, scale, 8, 32),
     "vdsr": lambda bands, scale: Vdsr(bands, scale),

@@ -60,3 +60,22 @@ def scene(tmp_path):
         out.descriptions = ("B03", "B04")
         out.update_tags(SENSING_TIME="2018-01-01T00:00:00Z")
     return path
+
+
+@pytest.fixture
+def fields():
+    """Makes fields of different brightness, with a wall and a coast along the columns, and some noise."""
+
+    def ground(rows=400, cols=300, seed=0):
+        """Fields of different brightness, with a bright wall along the columns, and some noise."""
+        rng = np.random.default_rng(seed)
+        fields = rng.integers(600, 2400, (rows // 50 + 1, cols // 50 + 1))
+        scene = np.kron(fields, np.ones((50, 50)))[:rows, :cols]
+        for row in range(rows):
+            scene[row] = np.roll(scene[row], row // 50 * 13)
+        scene += rng.normal(0, 40, (rows, cols))
+        scene[:150, 120:160] += 900
+        scene[:, 200:] += 700  # a coast along the columns
+        return scene
+
+    return ground

@@ -113,3 +113,34 @@ def test_a_damaged_model_is_noticed(doubling, scene, tmp_path, capsys):
     assert main([str(scene), str(tmp_path / "out.tif"), "--model", str(broken)]) == 5
     assert "checksum" in capsys.readouterr().err
     assert load_model(str(folder)).scale == 2
+
+
+def test_stripes_go_whatever_the_blocks(cleaning, scene, tmp_path, fields):
+    stripes = np.random.default_rng(0).normal(0, 25, 157).round()
+    with rasterio.open(scene, "r+") as source:
+        source.nodata = None
+        clean = np.rint(np.stack([fields(210, 157, 1), fields(210, 157, 2)])).astype(np.uint16)
+        source.write(np.clip(clean + stripes, 0, 65535).astype(np.uint16))
+    fixed = ["--full-scale", "7000"]
+    for name, options in {"as it is": [], "32": ["--destripe", "--block", "32"], "256": ["--destripe"]}.items():
+        assert run(cleaning, scene, tmp_path / f"{name}.tif", *fixed, *options) == 0
+    with rasterio.open(scene, "r+") as source:
+        source.write(clean)
+    assert run(cleaning, scene, tmp_path / "clean.tif", *fixed) == 0
+    wanted, striped, found, blocks = (
+        pixels(tmp_path / f"{name}.tif").astype(float) for name in ("clean", "as it is", "256", "32")
+    )
+    assert np.array_equal(found, blocks)
+    left, before = (np.diff((image - wanted).mean(1)).std() for image in (found, striped))
+    assert left < 0.5 * before
+    with rasterio.open(tmp_path / "32.tif") as after:
+        assert json.loads(after.tags()["ONBOARD_RESTORED"])["destriped"] is True
+
+
+def test_stripes_need_whole_lines(cleaning, scene, tmp_path, capsys):
+    with rasterio.open(scene, "r+") as source:
+        dn = source.read()
+        dn[:, :, 0] = 0
+        source.write(dn)
+    assert run(cleaning, scene, tmp_path / "out.tif", "--destripe") == 3
+    assert "fewer than 16 lines" in capsys.readouterr().err
