@@ -23,6 +23,7 @@ from rasterio.windows import Window as RasterWindow
 from onboard.errors import DiskFullError, InputError
 from onboard.restore.destripe import LEAST_LINES, column_offsets, without
 from onboard.restore.enhance import BandScale, Noise, halo, restore
+from onboard.restore.filled import FILL_ROUNDS, fill
 from onboard.restore.model import Network
 from onboard.sense.grid import Window
 from onboard.sense.raster import cause_text, decode_fault, gdal_env, open_raster
@@ -37,7 +38,6 @@ STRIPE_LINES = 256
 """Lines from which the offsets of the columns are taken."""
 TOP = 99.9
 """Percentile of the sample that fills the 8 bits."""
-FILL_ROUNDS = 4
 TYPES = ("uint8", "uint16")
 TAG = "ONBOARD_RESTORED"
 
@@ -199,26 +199,7 @@ def _padded(
     valid = dn != image.nodata
     if valid.all():
         return dn[:, inner, inner], valid
-    return _fill(dn, valid)[:, inner, inner], valid
-
-
-def _fill(dn: U16, valid: NDArray[np.bool_]) -> U16:
-    """Grow valid pixels into no-data as whole-number means of their valid neighbours; 0 further inside."""
-    values = np.where(valid, dn, 0).astype(np.int64)
-    known = valid.astype(np.int64)
-    for _ in range(FILL_ROUNDS):
-        sums, counts = _around(values * known), _around(known)
-        fresh = (known == 0) & (counts > 0)
-        values[fresh] = sums[fresh] // counts[fresh]
-        known[fresh] = 1
-    return values.astype(np.uint16)
-
-
-def _around(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sum over 3 x 3 px, nothing beyond the border."""
-    wide = np.pad(values, ((0, 0), (1, 1), (1, 1)))
-    rows = wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]
-    return np.asarray(rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:])
+    return fill(dn, valid)[:, inner, inner], valid
 
 
 def _read(image: DatasetReader, window: Window, source: Path) -> U16:
