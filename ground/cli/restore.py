@@ -29,6 +29,7 @@ Batch = Annotated[int, typer.Option(min=1, help="Crops a step.")]
 Side = Annotated[int, typer.Option(min=16, help="Side of a crop, pixels of the given image; even.")]
 Rate = Annotated[float, typer.Option(help="Peak learning rate.")]
 Optimiser = Annotated[str, typer.Option(help="adam or muon.")]
+Round = Annotated[bool, typer.Option("--rounded", help="Train with the rounding of INT8: with --start, shortly.")]
 Start = Annotated[Path | None, typer.Option(help="Begin with the weights of this checkpoint.")]
 Resume = Annotated[Path | None, typer.Option(help="Go on from this checkpoint (same options).")]
 Seed = Annotated[int, typer.Option(help="Of weights, crops and noise.")]
@@ -39,7 +40,7 @@ def sr(
     network: Annotated[str, typer.Option(help=f"One of {', '.join(SR_NETWORKS)}.")] = "anchored",
     imagery: Imagery = "natural", keep_out: KeepOut = None, hold_out: HoldOut = None, steps: Steps = 4000,
     batch: Batch = 16, side: Side = 48, lr: Rate = 2e-3, optimiser: Optimiser = "adam",
-    start: Start = None, resume: Resume = None, seed: Seed = 0,
+    rounded: Round = False, start: Start = None, resume: Resume = None, seed: Seed = 0,
 ) -> None:  # fmt: skip
     """Train a network that enlarges: natural images reduced by bicubic, Sentinel-2 by the sensor's MTF."""
     _choose(network, SR_NETWORKS, "--network")
@@ -50,7 +51,8 @@ def sr(
     sensor = imagery == "sentinel2"
     pairs = enlarged_pairs(pictures, scale, sensor, (1.0,) if sensor else (1.0, 0.7))
     values = {"network": network, "scale": scale, "imagery": imagery, "steps": steps, "batch": batch, "side": side}
-    values |= {"learning_rate": lr, "optimiser": optimiser, "hold_out": tuple(hold_out or ()), "seed": seed}
+    values |= {"learning_rate": lr, "optimiser": optimiser, "rounded": rounded, "seed": seed}
+    values["hold_out"] = tuple(hold_out or ())
     _train(values, pairs, pictures, out, start, resume)
 
 
@@ -63,7 +65,7 @@ def denoise(
     bands: Annotated[int, typer.Option(min=1, help="Of the network: 1, or all bands of a scene at once.")] = 1,
     imagery: Imagery = "natural", keep_out: KeepOut = None, hold_out: HoldOut = None, steps: Steps = 4000,
     batch: Batch = 16, side: Side = 64, lr: Rate = 2e-3, optimiser: Optimiser = "adam",
-    start: Start = None, resume: Resume = None, seed: Seed = 0,
+    rounded: Round = False, start: Start = None, resume: Resume = None, seed: Seed = 0,
 ) -> None:  # fmt: skip
     """Train a network that removes noise, from clean pictures or from noisy ones alone."""
     _choose(network, DENOISE_NETWORKS, "--network")
@@ -85,7 +87,8 @@ def denoise(
         "objective": objective,
         "noise": noise,
     }
-    values |= {"steps": steps, "batch": batch, "side": side, "learning_rate": lr, "optimiser": optimiser}
+    values |= {"steps": steps, "batch": batch, "side": side}
+    values |= {"learning_rate": lr, "optimiser": optimiser, "rounded": rounded}
     _train(values | {"hold_out": tuple(hold_out or ()), "seed": seed}, pairs, pictures, out, start, resume)
 
 

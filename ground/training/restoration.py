@@ -7,7 +7,7 @@ every training file, and a hash over both. A run that is broken off resumes from
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ground.training.checkpoint import origin, read_checkpoint
 from ground.training.crops import Crops, Pair
 from ground.training.denoisers import DENOISERS
 from ground.training.muon import of_network
+from ground.training.rounding import Rounded
 
 ARCHITECTURE = "restorer"
 CROPPED = 2
@@ -46,6 +47,7 @@ class RestoreRecipe:
         batch, side: crops a step, and their side in pixels of the given image.
         learning_rate: peak of a one-cycle schedule.
         optimiser: "adam", or "muon" for the hidden convolutions with Adam at `OTHER_RATE` for the rest.
+        rounded: whether it is trained with the rounding of INT8 (`ground.training.rounding`).
         start: training hash of the checkpoint whose weights it starts from, or empty.
         hold_out: places that were not trained on.
         seed: of weights, crops and noise.
@@ -63,6 +65,7 @@ class RestoreRecipe:
     side: int = 48
     learning_rate: float = 2e-3
     optimiser: str = "adam"
+    rounded: bool = False
     start: str = ""
     hold_out: tuple[str, ...] = ()
     seed: int = 0
@@ -89,6 +92,7 @@ class RestoreModule(L.LightningModule):
         self.net = build(self.recipe.network, self.recipe.bands, self.recipe.scale).to(
             memory_format=torch.channels_last
         )
+        self.seen: Callable[[Tensor], Tensor] = Rounded(self.net) if self.recipe.rounded else self.net
         self.objective = DENOISERS[self.recipe.objective]
 
     def on_train_epoch_start(self) -> None:
@@ -101,11 +105,11 @@ class RestoreModule(L.LightningModule):
         given, wanted, sigma = batch
         if self.recipe.scale == 1:
             shown = wanted if self.objective.needs_clean else torch.zeros_like(wanted)
-            loss = self.objective.loss(self.net, given, shown, sigma)
+            loss = self.objective.loss(self.seen, given, shown, sigma)
         else:
             cut = CROPPED * self.recipe.scale
             inside = (slice(None), slice(None), slice(cut, -cut), slice(cut, -cut))
-            loss = nn.functional.l1_loss(self.net(given)[inside], wanted[inside])
+            loss = nn.functional.l1_loss(self.seen(given)[inside], wanted[inside])
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True)
         return loss
 
