@@ -5,9 +5,12 @@ import json
 import numpy as np
 import pytest
 import rasterio
+import torch
 
+from ground.models.restorers import build
+from ground.training.denoisers.base import run as run_network
 from onboard.cli.enhance import main
-from onboard.restore.enhance import BandScale, restore_image
+from onboard.restore.enhance import BandScale, Noise, restore_image
 from onboard.restore.model import Network, load_model
 
 
@@ -57,6 +60,22 @@ def test_no_data_does_not_depend_on_the_blocks(doubling, scene, tmp_path):
 def test_a_denoiser_keeps_the_size(cleaning, scene, tmp_path):
     assert run(cleaning, scene, tmp_path / "out.tif", "--snr", "30") == 0
     assert pixels(tmp_path / "out.tif").shape == pixels(scene).shape
+
+
+def test_bands_that_are_seen_together_are_fed_as_in_training(cleaning_pairs):
+    torch.manual_seed(1)  # the fixture's weights
+    net = build("anchored", 2, 1).eval()
+    rng = np.random.default_rng(0)
+    dn = rng.integers(500, 3500, (2, 32, 32)).astype(np.uint16)
+    scales = (BandScale(4000.0, Noise(60.0, 1.5)), BandScale(5000.0, Noise(90.0, 1.0)))
+    units = np.array([4000, 5000], np.float32)[:, None, None]
+    variance = np.array([3600, 8100], np.float32)[:, None, None] + np.array([1.5, 1.0])[:, None, None] * dn
+    x, sigma = (torch.from_numpy(np.float32(part / units))[None] for part in (dn, np.sqrt(variance)))
+    with torch.no_grad():
+        wanted = run_network(net, x, sigma)[0].numpy() * units
+    found = restore_image(Network(cleaning_pairs, "fp32"), dn, scales).astype(np.float32)
+    inside = (slice(None), slice(14, -14), slice(14, -14))  # mirrored on board, padded with zeros there
+    assert np.abs(found - wanted)[inside].mean() < 0.05 * np.abs(wanted - dn)[inside].mean()
 
 
 def test_float_gives_nearly_the_same(doubling, scene, tmp_path):
