@@ -21,6 +21,7 @@ def restorer(
     name: Annotated[str, typer.Option(help="Of the model.")],
     hold_out: Annotated[list[str] | None, typer.Option(help="A place (folder) of scenes not to use; repeat.")] = None,
     version: Annotated[int, typer.Option(min=1, help="Of the model.")] = 1,
+    note: Annotated[str, typer.Option(help="What the card should say of the training besides.")] = "",
 ) -> None:
     """Export CHECKPOINT to ONNX, fp32 and INT8, measure what 8 bits cost, pack a model; it refuses above 0.1 dB."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
@@ -47,7 +48,7 @@ def restorer(
             pairs = noisy_pairs(pictures, model_of(recipe.noise), recipe.seed + 1)
         else:
             pairs = enlarged_pairs(pictures, recipe.scale, scenes)
-        target = pack(trained, pairs, out, name, render(name, trained), version)
+        target = pack(trained, pairs, out, name, render(name, trained, note), version)
     except OnboardError as error:
         log.error("%s", error)
         raise typer.Exit(error.exit_code) from error
