@@ -144,7 +144,7 @@ def _crops(pairs: Sequence[Pair], net: Anchored) -> tuple[Tensor, Tensor]:
     """Images with their maps (n, P, SIDE, SIDE), and what they should give (n, B, scale SIDE, scale SIDE)."""
     crops = Crops(pairs, SIDE, net.scale, CALIBRATION, (0, 99))
     given, wanted, sigma = (torch.stack(part) for part in zip(*(crops[i] for i in range(CALIBRATION)), strict=True))
-    return torch.cat([given, MAP_GAIN * sigma], 1) if net.noise_map else given, wanted
+    return torch.cat([given, MAP_GAIN * sigma.mean(1, keepdim=True)], 1) if net.noise_map else given, wanted
 
 
 @torch.no_grad()

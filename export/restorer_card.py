@@ -19,24 +19,26 @@ LIMITS = """- What it adds is an estimate from what such images usually look lik
 - Clouds, snow, sea ice and night were hardly among the training images."""
 
 
-def render(name: str, trained: TrainedRestorer) -> str:
-    """Markdown, the same text for the same inputs."""
+def render(name: str, trained: TrainedRestorer, note: str = "") -> str:
+    """Markdown, the same text for the same inputs; `note` stands at the end of what is said of the training."""
     recipe = trained.recipe
     task = "removes noise" if recipe.scale == 1 else f"enlarges {recipe.scale} times"
     data = SENTINEL2 if recipe.imagery == "sentinel2" else NATURAL
     data += f" {MTF}" if recipe.imagery == "sentinel2" and recipe.scale > 1 else ""
-    start = f" It started from the weights of training hash `{recipe.start}` (natural images)." if recipe.start else ""
+    start = f" It started from the weights of training hash `{recipe.start}`." if recipe.start else ""
     noise = f"\nNoise: `{json.dumps(recipe.noise, sort_keys=True)}`." if recipe.noise else ""
+    bands = "one band" if recipe.bands == 1 else f"{recipe.bands} bands"
     return f"""# {name}
 
-A network of plain 3x3 convolutions that {task} ({recipe.imagery} imagery, {recipe.bands} band at a time), correcting an
+A network of plain 3x3 convolutions that {task} ({recipe.imagery} imagery, {bands} at a time), correcting an
 anchor that the flight software computes in whole numbers (`ground/models/anchored.py`, `onboard/restore`).
 
 ## Training
 
 {data}
 {len(trained.files)} files; held out: {", ".join(recipe.hold_out) or "the test sets"}.{start}{noise}
-{recipe.steps} steps of {recipe.batch} crops of {recipe.side} px, objective {recipe.objective}, seed {recipe.seed}.
+{recipe.steps} steps of {recipe.batch} crops of {recipe.side} px, objective {recipe.objective}, {recipe.optimiser},
+{"with" if recipe.rounded else "without"} the rounding of INT8, seed {recipe.seed}.{f" {note}" if note else ""}
 Training hash `{trained.training_hash}`.
 
 ## Limits

@@ -8,6 +8,12 @@ from typing import Any
 
 DEFAULT_HISTORY = 3
 SCORE_RULES = ("surprise", "cosine", "euclidean")
+PRODUCTS = ("raw", "enhanced")
+BESIDE = (
+    "pictures", "threads", "batch", "keep_passes", "group_cells", "bundle", "budget_bytes", "products", "enhancer",
+    "enhanced_cells",
+)  # fmt: skip
+"""Settings that decide neither scores nor which cells are chosen."""
 DEFAULT_CHUNK_PX = 360_000
 """About 7 MB of 10-band uint16: a strip of a whole granule (32 x 10,980), or 600 x 600 px."""
 
@@ -29,6 +35,8 @@ class DetectConfig:
         prescan_all_cells: up to this many cells all of them are taken.
         threads: that look at chunks side by side, each with one thread of the runtime.
         batch: tiles per call of the runtime.
+        products: "raw", and "enhanced" for regions at twice the resolution besides, by the model `enhancer`.
+        enhanced_cells: most cells that a run enhances.
         pictures: detections that get before/after pictures in the report.
     """
 
@@ -48,12 +56,16 @@ class DetectConfig:
     threads: int = 1
     batch: int = 64
     pictures: int = 24
+    products: tuple[str, ...] = ("raw",)
+    enhancer: str = "sr-x2-s2"
+    enhanced_cells: int = 512
+
+    @property
+    def enhances(self) -> bool:
+        """The one switch of the rung of estimates."""
+        return "enhanced" in self.products
 
     def fingerprint(self) -> str:
         """The settings that decide scores and choice: an unfinished acquisition only continues under the same ones."""
-        decisive: dict[str, Any] = {
-            key: value
-            for key, value in asdict(self).items()
-            if key not in ("pictures", "threads", "batch", "keep_passes", "group_cells", "bundle", "budget_bytes")
-        }
+        decisive: dict[str, Any] = {key: value for key, value in asdict(self).items() if key not in BESIDE}
         return json.dumps(decisive, sort_keys=True)

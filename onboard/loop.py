@@ -26,6 +26,7 @@ from onboard.config import DetectConfig
 from onboard.downlink.areas import Areas
 from onboard.downlink.asked import Asked
 from onboard.downlink.choose import Chooser
+from onboard.downlink.enhanced import enhance_chosen
 from onboard.downlink.link.orders import Query
 from onboard.downlink.settle import settle
 from onboard.errors import InputError
@@ -34,6 +35,7 @@ from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
 from onboard.keeper import Keeper, Model
 from onboard.report.outcome import CellStatus
+from onboard.restore.model import Network, load_model
 from onboard.run import Run
 from onboard.sense.acquisition import Acquisition
 from onboard.sense.chunks import Chunk, plan_chunks
@@ -113,12 +115,19 @@ class Detector:
     def detect(self, streams: Sequence[Stream]) -> Run:
         """Look at every acquisition that is not finished yet. A refused one is recorded; the others go on."""
         run = Run()
+        network = Network(load_model(self.config.enhancer)) if self.config.enhances else None
         self.store.queue.trim(self.config.budget_bytes)
         for stream in streams:
             run.refused += stream.refused
             self._follow(stream, run)
         with self.stages.time("code"):
             run.damaged_products = settle(self.store.queue, self.config.budget_bytes)
+        if network is not None:
+            with self.stages.time("enhance"):
+                run.enhanced = enhance_chosen(
+                    self.store, run, self.config, self.bundle, self.artefact, network, self.stop
+                )
+        with self.stages.time("code"):
             self.store.queue.trim(self.config.budget_bytes)  # the regions came on top
         return run
 

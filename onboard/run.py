@@ -13,7 +13,8 @@ from onboard.sense.grid import Grid
 class Run:
     """What one call of `detect` did. Faults are listed in `refused` and counted in the store.
 
-    `both` counts acquisitions that an old and a new model looked at (`succession`).
+    `enhanced` counts cells of which an
+    estimate was made besides; `both` counts acquisitions that an old and a new model looked at (`succession`).
     """
 
     looked_at: list[int] = field(default_factory=list)
@@ -23,6 +24,7 @@ class Run:
     skipped: int = 0
     tiles: int = 0
     damaged_products: int = 0
+    enhanced: int = 0
     interrupted: bool = False
     both: int = 0
 

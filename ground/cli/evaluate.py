@@ -230,7 +230,8 @@ def family(
     import torch
 
     from ground.evaluation.family import RANDOM, FamilySettings, run_family
-    from ground.evaluation.family_table import table, write_page
+    from ground.evaluation.family_table import BEGIN, END, table
+    from ground.evaluation.page import write_between
     from ground.training.objectives import OBJECTIVES
 
     names = objective or [RANDOM, *OBJECTIVES]
@@ -257,7 +258,7 @@ def family(
             raise typer.Exit(error.exit_code) from error
     text = table(result, {name: one.text for name, one in OBJECTIVES.items()})
     if page is not None:
-        write_page(page, text)
+        write_between(page, BEGIN, END, text)
     typer.echo(text)
 
 
@@ -301,3 +302,4 @@ def _finite(value):  # type: ignore[no-untyped-def]
 
 app.command("sr")(evaluate_restore.sr)
 app.command("denoise")(evaluate_restore.denoise)
+app.command("restorers")(evaluate_restore.restorers)

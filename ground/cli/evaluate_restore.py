@@ -10,7 +10,7 @@ import typer
 
 from onboard.errors import OnboardError
 
-Bundle = Annotated[str | None, typer.Option(help="Model that ships, its folder, or a checkpoint (.ckpt).")]
+Bundle = Annotated[str | None, typer.Option(help="Model that ships, its folder, a checkpoint (.ckpt); or nlm, tv ...")]
 Precision = Annotated[str, typer.Option(help="int8 or fp32; a checkpoint runs in float.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 SCENES = "*_10m.tif"
@@ -49,9 +49,13 @@ def denoise(
     bundle: Bundle = None,
     precision: Precision = "int8",
     place: Annotated[list[str] | None, typer.Option(help="Only this folder of scenes; repeat.")] = None,
+    destripe: Annotated[bool, typer.Option(help="Take column offsets off the scenes before.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Noise removal: PSNR, SSIM, and how white what was removed is."""
+    """Noise removal: PSNR, SSIM, and how white what was removed is.
+
+    Beside a model, --bundle takes a classical method: nlm, tv, wavelet; svd and svd-tv on scenes.
+    """
     from ground.evaluation.denoising import evaluate_denoise_natural, evaluate_denoise_scenes
     from ground.evaluation.restoration import open_restorer
 
@@ -61,11 +65,56 @@ def denoise(
         if snr is None:
             found = evaluate_denoise_natural(folder, sigma, seed, restorer)
         else:
-            found = evaluate_denoise_scenes(folder, snr, seed, restorer, place or ())
+            found = evaluate_denoise_scenes(folder, snr, seed, restorer, place or (), destripe)
     except OnboardError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
     _tell({"bundle": name, "precision": precision, "seed": seed} | found, as_json)
+
+
+def restorers(
+    data: Annotated[
+        Path | None, typer.Argument(metavar="[DATA]", help="Holds natural and oscd; else the table.")
+    ] = None,
+    sr: Annotated[list[str] | None, typer.Option(help="[LABEL=]MODEL[@fp32] or CHECKPOINT; repeat.")] = None,
+    denoise: Annotated[list[str] | None, typer.Option(help="The same, or a classical method; repeat.")] = None,
+    sensor: Annotated[list[str] | None, typer.Option(help="The same, on Sentinel-2; repeat.")] = None,
+    place: Annotated[list[str] | None, typer.Option(help="Scenes nothing was trained on; repeat.")] = None,
+    out: Annotated[Path, typer.Option(help="Results; rows measured before stay.")] = Path("docs/results/restore.json"),
+    page: Annotated[Path | None, typer.Option(help="Markdown page to write the table into, between its marks.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="PNG of one crop; of the first sr and all sensor rows.")] = None,
+) -> None:
+    """All methods side by side, measured, stored and shown as a table and a picture."""
+    from ground.evaluation.page import write_between
+    from ground.evaluation.restoration import open_restorer
+    from ground.evaluation.restorers_table import BEGIN, END, measure, parse_row, table
+
+    rows = [[parse_row(text) for text in part or ()] for part in (sr, denoise, sensor)]
+    places = place or ["rennes", "montpellier"]
+    result = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
+
+    def keep(found: dict[str, Any]) -> None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+    try:
+        if data is not None:
+            result = measure(data, *rows, places, result, keep, lambda text: typer.echo(f"... {text}", err=True))
+        if data is not None and picture is not None:
+            from ground.evaluation.restorers_picture import draw
+
+            enlarger = open_restorer(rows[0][0].source if rows[0] else "sr-x2-s2", "int8", 2)
+            draw(
+                data, places[0], enlarger, {r.label: open_restorer(r.source, r.precision, 1) for r in rows[2]}, picture
+            )
+    except OnboardError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    if not result:
+        raise typer.BadParameter(f"nothing measured yet in {out}; name DATA and rows")
+    if page is not None:
+        write_between(page, BEGIN, END, table(result))
+    typer.echo(table(result))
 
 
 def _tell(result: dict[str, Any], as_json: bool) -> None:

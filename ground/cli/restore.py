@@ -12,8 +12,9 @@ import typer
 
 from onboard.errors import OnboardError
 
-SR_NETWORKS = ("anchored", "srcnn", "vdsr-compact", "vdsr", "edsr-compact", "fsrcnn", "fsrcnn-s")
+SR_NETWORKS = ("anchored", "anchored-rep", "srcnn", "vdsr-compact", "vdsr", "edsr-compact", "fsrcnn", "fsrcnn-s")
 DENOISE_NETWORKS = ("anchored", "dncnn-compact", "sscanet")
+OPTIMISERS = ("adam", "muon")
 OBJECTIVES = ("supervised", "noise2void", "noisier2noise", "neighbor2neighbor")
 """Keys of the tables in `ground.models.restorers` and `ground.training.denoisers`, here without importing torch."""
 EPILOG = "Exit codes: 0 trained, 2 wrong options, 3 a folder or file cannot be used."
@@ -27,6 +28,8 @@ Steps = Annotated[int, typer.Option(min=1, help="Optimiser steps.")]
 Batch = Annotated[int, typer.Option(min=1, help="Crops a step.")]
 Side = Annotated[int, typer.Option(min=16, help="Side of a crop, pixels of the given image; even.")]
 Rate = Annotated[float, typer.Option(help="Peak learning rate.")]
+Optimiser = Annotated[str, typer.Option(help="adam or muon.")]
+Round = Annotated[bool, typer.Option("--rounded", help="Train with the rounding of INT8: with --start, shortly.")]
 Start = Annotated[Path | None, typer.Option(help="Begin with the weights of this checkpoint.")]
 Resume = Annotated[Path | None, typer.Option(help="Go on from this checkpoint (same options).")]
 Seed = Annotated[int, typer.Option(help="Of weights, crops and noise.")]
@@ -36,18 +39,21 @@ def sr(
     data: Data, out: Out, scale: Annotated[int, typer.Option(min=2, max=4)] = 2,
     network: Annotated[str, typer.Option(help=f"One of {', '.join(SR_NETWORKS)}.")] = "anchored",
     imagery: Imagery = "natural", keep_out: KeepOut = None, hold_out: HoldOut = None, steps: Steps = 4000,
-    batch: Batch = 16, side: Side = 48, lr: Rate = 2e-3, start: Start = None, resume: Resume = None, seed: Seed = 0,
+    batch: Batch = 16, side: Side = 48, lr: Rate = 2e-3, optimiser: Optimiser = "adam",
+    rounded: Round = False, start: Start = None, resume: Resume = None, seed: Seed = 0,
 ) -> None:  # fmt: skip
     """Train a network that enlarges: natural images reduced by bicubic, Sentinel-2 by the sensor's MTF."""
     _choose(network, SR_NETWORKS, "--network")
+    _choose(optimiser, OPTIMISERS, "--optimiser")
     from ground.training.crops import enlarged_pairs
 
     pictures = _pictures(data, imagery, keep_out, hold_out)
     sensor = imagery == "sentinel2"
     pairs = enlarged_pairs(pictures, scale, sensor, (1.0,) if sensor else (1.0, 0.7))
     values = {"network": network, "scale": scale, "imagery": imagery, "steps": steps, "batch": batch, "side": side}
-    _train(values | {"learning_rate": lr, "hold_out": tuple(hold_out or ()), "seed": seed}, pairs, pictures, out, start,
-           resume)  # fmt: skip
+    values |= {"learning_rate": lr, "optimiser": optimiser, "rounded": rounded, "seed": seed}
+    values["hold_out"] = tuple(hold_out or ())
+    _train(values, pairs, pictures, out, start, resume)
 
 
 def denoise(
@@ -56,11 +62,14 @@ def denoise(
     objective: Annotated[str, typer.Option(help=f"One of {', '.join(OBJECTIVES)}.")] = "supervised",
     sigma: Annotated[tuple[float, float], typer.Option(help="Range of the Gaussian's sigma, of 255.")] = (25.0, 25.0),
     snr: Annotated[float | None, typer.Option(help="The sensor model at this SNR instead of a Gaussian.")] = None,
+    bands: Annotated[int, typer.Option(min=1, help="Of the network: 1, or all bands of a scene at once.")] = 1,
     imagery: Imagery = "natural", keep_out: KeepOut = None, hold_out: HoldOut = None, steps: Steps = 4000,
-    batch: Batch = 16, side: Side = 64, lr: Rate = 2e-3, start: Start = None, resume: Resume = None, seed: Seed = 0,
+    batch: Batch = 16, side: Side = 64, lr: Rate = 2e-3, optimiser: Optimiser = "adam",
+    rounded: Round = False, start: Start = None, resume: Resume = None, seed: Seed = 0,
 ) -> None:  # fmt: skip
     """Train a network that removes noise, from clean pictures or from noisy ones alone."""
     _choose(network, DENOISE_NETWORKS, "--network")
+    _choose(optimiser, OPTIMISERS, "--optimiser")
     _choose(objective, OBJECTIVES, "--objective")
     from ground.scenes.noise import model_of
     from ground.training.crops import noisy_pairs
@@ -68,10 +77,18 @@ def denoise(
     noise: dict[str, Any] = {"kind": "gaussian", "low": sigma[0], "high": sigma[1]}
     if snr is not None:
         noise = {"kind": "sensor", "snr": snr}
-    pictures = _pictures(data, imagery, keep_out, hold_out)
+    pictures = _pictures(data, imagery, keep_out, hold_out, bands)
     pairs = noisy_pairs(pictures, model_of(noise), seed)
-    values = {"network": network, "scale": 1, "imagery": imagery, "objective": objective, "noise": noise}
-    values |= {"steps": steps, "batch": batch, "side": side, "learning_rate": lr}
+    values = {
+        "network": network,
+        "scale": 1,
+        "bands": bands,
+        "imagery": imagery,
+        "objective": objective,
+        "noise": noise,
+    }
+    values |= {"steps": steps, "batch": batch, "side": side}
+    values |= {"learning_rate": lr, "optimiser": optimiser, "rounded": rounded}
     _train(values | {"hold_out": tuple(hold_out or ()), "seed": seed}, pairs, pictures, out, start, resume)
 
 
@@ -80,15 +97,21 @@ def _choose(value: str, names: tuple[str, ...], option: str) -> None:
         raise typer.BadParameter(f"{value!r} is none of {', '.join(names)}", param_hint=option)
 
 
-def _pictures(data: list[Path], imagery: str, keep_out: list[Path] | None, hold_out: list[str] | None) -> Any:
+def _pictures(
+    data: list[Path], imagery: str, keep_out: list[Path] | None, hold_out: list[str] | None, bands: int = 1
+) -> Any:
     _choose(imagery, ("natural", "sentinel2"), "--imagery")
-    from ground.scenes.pictures import load_bands, load_natural
+    from ground.scenes.pictures import load_bands, load_cubes, load_natural
 
     log = logging.getLogger("ground.train")
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
     try:
         if imagery == "sentinel2":
-            found = load_bands(data, hold_out or ())
+            found = (load_bands if bands == 1 else load_cubes)(data, hold_out or ())
+            if bands > 1 and any(len(picture.values) != bands for picture in found):
+                raise typer.BadParameter(f"not every scene has {bands} bands", param_hint="--bands")
+        elif bands > 1:
+            raise typer.BadParameter("natural images have one, luma", param_hint="--bands")
         else:
             found, left_out = load_natural(data, keep_out or ())
             for line in left_out:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -11,13 +11,16 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from ground.evaluation.restoration import REFLECTANCE, Restorer, means, psnr, ssim
+from ground.evaluation.restoration import REFLECTANCE, Restorer, means, psnr, sam, ssim
 from ground.scenes.noise import PEDESTAL, Sensor
 from ground.scenes.pictures import TOP, read_luma
 from onboard.errors import InputError
+from onboard.restore.destripe import column_offsets, without
 from onboard.restore.enhance import BandScale, Noise
 
 F32 = NDArray[np.float32]
+STRIPE_PX = 32
+"""Longest wavelength across the columns that counts as stripes."""
 
 
 def evaluate_denoise_natural(folder: Path, sigma: float, seed: int, restorer: Restorer) -> dict[str, Any]:
@@ -54,49 +57,80 @@ def restore_signed(restorer: Restorer, noisy: F32, sigma: float) -> F32:
 
 
 def evaluate_denoise_scenes(
-    folder: Path, snr: float, seed: int, restorer: Restorer, places: Sequence[str] = ()
+    folder: Path, snr: float, seed: int, restorer: Restorer, places: Sequence[str] = (), destripe: bool = True
 ) -> dict[str, Any]:
     """Sentinel-2 scenes as a small sensor of this SNR would see them: mean figures over bands, and of each scene.
 
     Dead columns are filled from left and right first, for the noisy figures too: what is wanted back is not there.
+
+    Args:
+        destripe: take column offsets off before, as `onboard-enhance --destripe` does.
     """
-    files = [path for path in sorted(folder.rglob("*_10m.tif")) if not places or path.parent.name in places]
-    if not files:
-        raise InputError(str(folder), "no *_10m.tif in it", "missing")
     sensor = Sensor(snr=snr)
     scenes: dict[str, dict[str, float]] = {}
     seconds = pixels = 0.0
     rng = np.random.default_rng(seed)
-    for path in files:
-        with rasterio.open(path) as source:
-            clean = source.read().astype(np.float32)
-        figures: list[dict[str, float]] = []
-        for plane in clean:
-            full = float(np.percentile(plane, TOP))
-            seen = sensor.repair(sensor.add(plane / np.float32(full), rng)[0])
-            dn = np.clip(np.rint(seen * full), 0, 65535).astype(np.uint16)
-            start = process_time()
-            noise = Noise.of_snr(snr, float(dn.mean()), sensor.read_share)
-            found = restorer(dn[None], [BandScale(full, noise)])[0]
-            seconds, pixels = seconds + process_time() - start, pixels + plane.size
-            noisy = dn.astype(np.float32)
-            figures.append({
-                "psnr": psnr(found - plane, REFLECTANCE),
-                "noisy_psnr": psnr(noisy - plane, REFLECTANCE),
-                "ssim": ssim(found, plane, REFLECTANCE),
-                "stripes_dn": stripes(found - plane),
-                "noisy_stripes_dn": stripes(noisy - plane),
-                "residual_whiteness": whiteness(noisy - found),
-            })  # fmt: skip
-        scenes[f"{path.parent.name}/{path.stem}"] = means({str(i): one for i, one in enumerate(figures)})
+    for path, clean in scenes_of(folder, places):
+        full = [float(np.percentile(plane, TOP)) for plane in clean]
+        dn = np.stack([seen(plane, unit, sensor, rng) for plane, unit in zip(clean, full, strict=True)])
+        start = process_time()
+        given = np.stack([without(plane, column_offsets(plane)) for plane in dn]) if destripe else dn
+        scales = [
+            BandScale(unit, Noise.of_snr(snr, float(plane.mean()), sensor.read_share))
+            for plane, unit in zip(given, full, strict=True)
+        ]
+        found = restorer(given, scales)
+        seconds, pixels = seconds + process_time() - start, pixels + clean.size
+        bands = zip(found, clean, dn.astype(np.float32), strict=True)
+        name = f"{path.parent.name}/{path.stem}"
+        scenes[name] = means({str(i): _of_band(*planes) for i, planes in enumerate(bands)})
+        scenes[name]["sam_degrees"] = sam(found, clean)
+        scenes[name]["noisy_sam_degrees"] = sam(dn.astype(np.float32), clean)
     metrics = means(scenes)
-    metrics |= {"gain_db": metrics["psnr"] - metrics["noisy_psnr"], "seconds_per_megapixel": seconds / pixels * 1e6}
+    metrics |= {
+        "gain_db": metrics["psnr"] - metrics["noisy_psnr"],
+        "stripes_left_db": metrics["stripes_db"] - metrics["noisy_stripes_db"],
+        "seconds_per_megapixel": seconds / pixels * 1e6,
+    }
     return {"metrics": metrics, "images": scenes}
 
 
-def stripes(error: F32) -> float:
-    """What differs from column to column: RMS difference of neighbouring columns' means over sqrt 2."""
-    return float(np.sqrt(np.square(np.diff(error.mean(0, dtype=np.float64))).mean() / 2))
+def scenes_of(folder: Path, places: Sequence[str]) -> Iterator[tuple[Path, F32]]:
+    """Each `*_10m.tif` below `folder`, of all places or of those named, with its DN, float32 (B, H, W).
+
+    Raises:
+        InputError: there is none.
+    """
+    files = [path for path in sorted(folder.rglob("*_10m.tif")) if not places or path.parent.name in places]
+    if not files:
+        raise InputError(str(folder), "no *_10m.tif in it", "missing")
+    for path in files:
+        with rasterio.open(path) as source:
+            yield path, source.read().astype(np.float32)
+
+
+def seen(plane: F32, full: float, sensor: Sensor, rng: np.random.Generator) -> NDArray[np.uint16]:
+    """A band as the sensor would see it, DN (H, W), with its dead columns filled."""
+    noisy = sensor.repair(sensor.add(plane / np.float32(full), rng)[0])
+    return np.clip(np.rint(noisy * full), 0, 65535).astype(np.uint16)
+
+
+def _of_band(found: F32, clean: F32, noisy: F32) -> dict[str, float]:
+    return {
+        "psnr": psnr(found - clean, REFLECTANCE),
+        "noisy_psnr": psnr(noisy - clean, REFLECTANCE),
+        "ssim": ssim(found, clean, REFLECTANCE),
+        "stripes_db": stripes_db(found - clean),
+        "noisy_stripes_db": stripes_db(noisy - clean),
+        "residual_whiteness": whiteness(noisy - found),
+    }
+
+
+def stripes_db(error: F32) -> float:
+    """Power of the column means of an error (H, W) in DN at wavelengths under `STRIPE_PX`, dB over one DN squared."""
+    columns = error.mean(0, dtype=np.float64)
+    spectrum = np.abs(np.fft.rfft(columns - columns.mean())) ** 2 * 2 / len(columns) ** 2
+    return float(10 * np.log10(spectrum[np.fft.rfftfreq(len(columns)) > 1 / STRIPE_PX].sum()))
 
 
 def whiteness(residual: F32) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
@@ -63,17 +62,3 @@ def _network(result: Mapping[str, Any]) -> str:
         for kind, one in result["network"].items()
     ]
     return f"The same encoder flies in every row: {'; '.join(parts)}; torch float32, one thread of a shared machine."
-
-
-def write_page(path: Path, text: str) -> None:
-    """Replace what stands between `BEGIN` and `END` in a page.
-
-    Raises:
-        ValueError: the page has no such place.
-    """
-    page = path.read_text(encoding="utf-8")
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{path}: no lines {BEGIN} and {END}")
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")

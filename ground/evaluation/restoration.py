@@ -17,11 +17,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from ground.evaluation.classical import CLASSICAL, classical
 from ground.scenes.pictures import TOP
 from ground.scenes.resample import enlarge, luma, sensor_shrink, sensor_taps
 from onboard.errors import InputError
 from onboard.restore.consistent import deviation
-from onboard.restore.enhance import BandScale, Noise, restore_image
+from onboard.restore.enhance import BandScale, restore_image
 from onboard.restore.model import Consistency, Network, load_model
 
 F32 = NDArray[np.float32]
@@ -35,13 +36,16 @@ Restorer = Callable[[U16, Sequence[BandScale]], F32]
 
 
 def open_restorer(name: str, precision: str, scale: int) -> Restorer:
-    """The flight path of a model (a name, or a folder), or a network of the ground in float (a checkpoint, `.ckpt`).
+    """The flight path of a model (a name, or a folder), a network of the ground in float (a checkpoint, `.ckpt`), or a
+    classical denoiser (of `classical.CLASSICAL`).
 
     Raises:
         OnboardError: it cannot be used, or is for another scale.
     """
     if name.endswith(".ckpt"):
         return _of_checkpoint(Path(name), scale)
+    if name in CLASSICAL and scale == 1:
+        return classical(name)
     model = load_model(name)
     if model.scale != scale:
         raise InputError(name, f"is for scale {model.scale}, not {scale}", "model")
@@ -62,17 +66,19 @@ def _of_checkpoint(path: Path, scale: int) -> Restorer:
 
     @torch.no_grad()
     def restored(dn: U16, scales: Sequence[BandScale]) -> F32:
-        found = []
-        for plane, one in zip(dn, scales, strict=True):
-            unit = np.float32(one.full_scale)
-            x = torch.from_numpy(plane.astype(np.float32) / unit)[None, None]
-            noise = one.noise or Noise(0.0, 0.0)
-            sigma = np.sqrt(noise.read**2 + noise.shot * plane.astype(np.float32)) / unit
-            y = run(trained.net, x, torch.from_numpy(sigma.astype(np.float32))[None, None])
-            found.append(y[0, 0].numpy() * unit)
-        return np.stack(found)
+        units = np.array([one.full_scale for one in scales], np.float32)[:, None, None]
+        read, shot = (np.array(part, np.float32)[:, None, None] for part in zip(*map(_variance, scales), strict=True))
+        values = dn.astype(np.float32)
+        x, sigma = (torch.from_numpy(part) for part in (values / units, np.sqrt(read + shot * values) / units))
+        step = trained.recipe.bands
+        parts = [run(trained.net, *(part[None, i : i + step] for part in (x, sigma))) for i in range(0, len(dn), step)]
+        return np.asarray(torch.cat(parts, 1)[0].numpy() * units)
 
     return restored
+
+
+def _variance(scale: BandScale) -> tuple[float, float]:
+    return (scale.noise.read**2, scale.noise.shot) if scale.noise else (0.0, 0.0)
 
 
 def psnr(error: NDArray[Any], full: float) -> float:

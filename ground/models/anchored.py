@@ -29,6 +29,8 @@ GAIN = 2.0
 """Of what enters, which is clipped to -1..1."""
 OUT_GAIN = 0.25
 """Of what leaves, so that weights of ordinary size make corrections of ordinary size."""
+NOISE = 0.7
+"""Of a fresh residual layer."""
 
 
 class RepConv(nn.Module):
@@ -70,6 +72,16 @@ class RepConv(nn.Module):
         return plain
 
 
+def near_identity(width: int) -> nn.Conv2d:
+    """A plain 3x3 convolution that begins as the identity plus noise of half its power: a residual layer, folded."""
+    plain = nn.Conv2d(width, width, 3, padding=1)
+    nn.init.normal_(plain.weight, std=NOISE * (9 * width) ** -0.5)
+    nn.init.zeros_(torch.as_tensor(plain.bias))
+    with torch.no_grad():
+        plain.weight[:, :, 1, 1] += torch.eye(width)
+    return plain
+
+
 class Anchored(nn.Module):
     """(N, bands, h, w) in 0..1, with a noise map (N, 1, h, w) where it has one -> (N, bands, scale h, scale w).
 
@@ -78,15 +90,22 @@ class Anchored(nn.Module):
         scale: 1 removes noise, 2 to 4 enlarge.
         width, depth: channels, and convolutions between the first and the last.
         noise_map: whether a map of the noise's standard deviation (0..1) comes as one plane more.
+        expand: of each `RepConv`; 0 for plain convolutions, which Muon trains better.
     """
 
-    def __init__(self, bands: int, scale: int, width: int = 40, depth: int = 3, noise_map: bool = False) -> None:
+    def __init__(
+        self, bands: int, scale: int, width: int = 40, depth: int = 3, noise_map: bool = False, expand: int = 4
+    ) -> None:
         super().__init__()
         self.bands, self.scale, self.noise_map = bands, scale, noise_map
         planes = UNSHUFFLE**2
         inputs = planes * (bands + int(noise_map))
         self.anchor = Bicubic(scale)
-        convolutions = [RepConv(inputs, width), *(RepConv(width, width) for _ in range(depth))]
+        convolutions: list[nn.Module] = [RepConv(inputs, width), *(RepConv(width, width) for _ in range(depth))]
+        if not expand:
+            first = nn.Conv2d(inputs, width, 3, padding=1)
+            nn.init.kaiming_normal_(first.weight, nonlinearity="relu")
+            convolutions = [first, *(near_identity(width) for _ in range(depth))]
         layers: list[nn.Module] = []
         for one in convolutions:
             layers += [one, nn.ReLU()]

@@ -16,7 +16,8 @@ from ground.models.sscanet import Sscanet
 from ground.models.vdsr import Vdsr
 
 SR: Mapping[str, Callable[[int, int], nn.Module]] = {
-    "anchored": lambda bands, scale: Anchored(bands, scale),
+    "anchored": lambda bands, scale: Anchored(bands, scale, expand=0),
+    "anchored-rep": lambda bands, scale: Anchored(bands, scale),
     "srcnn": lambda bands, scale: Srcnn(bands, scale),
     "vdsr-compact": lambda bands, scale: Vdsr(bands, scale, 8, 32),
     "vdsr": lambda bands, scale: Vdsr(bands, scale),
@@ -25,7 +26,7 @@ SR: Mapping[str, Callable[[int, int], nn.Module]] = {
     "fsrcnn-s": lambda bands, scale: Fsrcnn(bands, scale, 32, 5, 1),
 }
 DENOISE: Mapping[str, Callable[[int], nn.Module]] = {
-    "anchored": lambda bands: Anchored(bands, 1, 48, 4, noise_map=True),
+    "anchored": lambda bands: Anchored(bands, 1, 48, 8, noise_map=True, expand=0),
     "dncnn-compact": lambda bands: Dncnn(bands),
     "sscanet": lambda bands: Sscanet(bands),
 }

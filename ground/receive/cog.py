@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import rasterio
 from rasterio.io import MemoryFile
 
@@ -26,6 +28,8 @@ def to_cog(product: Product) -> bytes:
             dataset.descriptions = tuple(band.name for band in product.bands)
             dataset.scales = tuple(1.0 / band.quantification for band in product.bands)
             dataset.offsets = tuple(band.offset / band.quantification for band in product.bands)
+            if product.restored is not None:
+                dataset.update_tags(ONBOARD_RESTORED=json.dumps(product.restored, sort_keys=True))
             dataset.update_tags(
                 PRODUCT_ID=product.product_id, TIFFTAG_DATETIME=f"{product.sensing_time:%Y:%m:%d %H:%M:%S}"
             )

@@ -36,6 +36,7 @@ LINEAGE = {
     Rung.THUMBNAIL: "A pass at one pixel a cell of 320 m",
     Rung.LOSSY: "Digital numbers of a region of changed cells, at 40 dB PSNR or better in every band of every cell",
     Rung.LOSSLESS: "Original digital numbers of a block of cells, chosen on board for its change score",
+    Rung.ENHANCED: "Estimate of a region of changed cells at twice the resolution, made by a network; no measurement",
 }
 
 
@@ -76,6 +77,8 @@ def item(product: Product, sha256: str, obp_bytes: int, cog: bytes) -> dict[str,
             "processing:software": {"onboard-detect": __version__, "product format": str(VERSION)},
         },
     )
+    if product.restored is not None:
+        one.properties["onboard:restored"] = dict(product.restored)
     one.stac_extensions.append(PROCESSING)
     _project(one, product)
     cog_asset = pystac.Asset(f"./{sha256}.tif", media_type=pystac.MediaType.COG, roles=["data"])

@@ -12,9 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onboard.restore.destripe import column_offsets, without
+
 F32 = NDArray[np.float32]
 PEDESTAL = 64 / 255
 """Of full scale, added below and above before white noise goes through whole numbers, which know no sign."""
+
+WHOLE = 32767
+"""Whole numbers to full scale."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,10 @@ class Sensor:
         return noisy.astype(np.float32), sigma.astype(np.float32)
 
     def repair(self, noisy: F32) -> F32:
-        """Without its dead columns (known to any operator: they are all zero), filled from left and right."""
+        """Without its dead columns (known to any operator: they are all zero), filled from left and right.
+
+        Stripes are left in it: `destriped` takes them out.
+        """
         dead = np.flatnonzero((noisy == 0).all(0))
         alive = np.flatnonzero(~(noisy == 0).all(0))
         if not len(dead) or not len(alive):
@@ -96,6 +104,12 @@ class Sensor:
         smooth = np.maximum(noisy, 0)
         variance = (mean / self.snr) ** 2 * (self.read_share + (1 - self.read_share) * smooth / mean)
         return np.sqrt(variance).astype(np.float32)
+
+
+def destriped(noisy: F32) -> F32:
+    """(H, W) in units of full scale, up to 2, through the flight software's whole numbers without its stripes."""
+    dn = np.clip(np.rint(noisy * np.float32(WHOLE)), 0, 65535).astype(np.uint16)
+    return without(dn, column_offsets(dn)).astype(np.float32) / np.float32(WHOLE)
 
 
 def model_of(plain: dict[str, Any]) -> Gaussian | Sensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +35,8 @@ class Picture:
     Attributes:
         name: file, and band.
         sha256: of the file.
-        values: float32 (H, W) in 0..1: Y / 255, or DN / `unit`.
-        unit: what 1.0 stands for, in the source's own units.
+        values: float32 (H, W) in 0..1: Y / 255, or DN / `unit`; (B, H, W) of a whole scene.
+        unit: what 1.0 stands for, in the source's own units; of a scene, of its first band.
     """
 
     name: str
@@ -84,6 +84,16 @@ def load_natural(folders: Sequence[Path], keep_out: Sequence[Path]) -> tuple[lis
 def load_bands(folders: Sequence[Path], hold_out: Sequence[str], resolution: str = "10m") -> list[Picture]:
     """Every band of every `*_<resolution>.tif` below folders, but for the places (folder names) held out."""
     return [picture for path in _scenes(folders, resolution, hold_out, False) for picture in read_bands(path)]
+
+
+def load_cubes(folders: Sequence[Path], hold_out: Sequence[str], resolution: str = "10m") -> list[Picture]:
+    """The same, with all bands of a file in one picture (B, H, W), each in units of its own."""
+    cubes = []
+    for path in _scenes(folders, resolution, hold_out, False):
+        bands = read_bands(path)
+        name = bands[0].name.rsplit(":", 1)[0]
+        cubes.append(replace(bands[0], name=name, values=np.stack([band.values for band in bands])))
+    return cubes
 
 
 def load_held_out(folders: Sequence[Path], hold_out: Sequence[str], resolution: str = "10m") -> list[Picture]:

@@ -25,6 +25,8 @@ from onboard.sense.grid import CELL, Grid
 
 FIDELITY = {"lossy": 0, "lossless": 1}
 """Kinds of product that are pictures, with 32 x 32 pixels a cell; of equal time the later one here is shown."""
+CELL_PX = {"lossy": CELL, "lossless": CELL, "enhanced": 2 * CELL}
+"""Samples along a side of a cell; 1 of all others."""
 
 Affine = tuple[float, float, float, float, float, float]
 
@@ -124,7 +126,7 @@ def read_chip(path: Path) -> Chip | None:
         height, width = properties["proj:shape"]
         a, b, c, d, e, f = properties["proj:transform"]
         rung = properties.get("onboard:rung", "lossless")
-        cell_px = CELL if rung in FIDELITY else 1
+        cell_px = CELL_PX.get(rung, 1)
         x, y = col * cell_px, row * cell_px
         sensed = datetime.fromisoformat(properties["datetime"])
         return Chip(

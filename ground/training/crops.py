@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ground.scenes.noise import PEDESTAL, Gaussian, Sensor, lifted
+from ground.scenes.noise import PEDESTAL, Gaussian, Sensor, destriped, lifted
 from ground.scenes.pictures import Picture
 from ground.scenes.resample import bicubic, sensor_shrink, shrink
 
@@ -27,7 +27,7 @@ TRIES = 4
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """What the network is given and what it should give, float32 (H, W) and (scale H, scale W), and the noise's map."""
+    """What a network is given and should give, float32 ([B,] H, W) and ([B,] scale H, scale W), and the noise's map."""
 
     given: F32
     wanted: F32
@@ -60,17 +60,22 @@ def enlarged_pairs(
 
 
 def noisy_pairs(pictures: Sequence[Picture], noise: Gaussian | Sensor, seed: int) -> list[Pair]:
-    """Each picture with noise, in rows as they come from the sensor."""
+    """Each picture with noise, in rows as they come from the sensor, and destriped as on board."""
     pairs = []
     for index, picture in enumerate(pictures):
         rng = np.random.default_rng((seed, 7, index))
-        noisy, sigma = noise.add(picture.values, rng)
-        if isinstance(noise, Sensor):
-            noisy = noise.repair(noisy)
-            pairs.append(Pair(noisy, picture.values, noise.expected(noisy)))
-        else:
-            pairs.append(Pair(lifted(noisy), lifted(picture.values), sigma / np.float32(1 + 2 * PEDESTAL)))
+        parts = [_noisy(plane, noise, rng) for plane in picture.values.reshape(-1, *picture.values.shape[-2:])]
+        given, wanted, sigma = (np.stack(part).reshape(picture.values.shape) for part in zip(*parts, strict=True))
+        pairs.append(Pair(given, wanted, sigma))
     return pairs
+
+
+def _noisy(clean: F32, noise: Gaussian | Sensor, rng: np.random.Generator) -> tuple[F32, F32, F32]:
+    noisy, sigma = noise.add(clean, rng)
+    if isinstance(noise, Sensor):
+        noisy = destriped(noise.repair(noisy))
+        return noisy, clean, noise.expected(noisy)
+    return lifted(noisy), lifted(clean), sigma / np.float32(1 + 2 * PEDESTAL)
 
 
 class Crops(Dataset[tuple[Tensor, Tensor, Tensor]]):
@@ -85,7 +90,7 @@ class Crops(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __init__(
         self, pairs: Sequence[Pair], side: int, scale: int, length: int, key: tuple[int, int], turn: bool = True
     ) -> None:
-        self.pairs = [pair for pair in pairs if min(pair.given.shape) >= side]
+        self.pairs = [pair for pair in pairs if min(pair.given.shape[-2:]) >= side]
         if not self.pairs:
             raise ValueError(f"no picture is as large as a crop of {side} px")
         share = np.array([pair.given.size for pair in self.pairs], dtype=np.float64) ** 0.5
@@ -96,22 +101,23 @@ class Crops(Dataset[tuple[Tensor, Tensor, Tensor]]):
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """(given, wanted, sigma), each (1, side, side) or (1, scale side, scale side)."""
+        """(given, wanted, sigma), each (B, side, side) or (B, scale side, scale side)."""
         rng = np.random.default_rng((*self.key, index))
         for _ in range(TRIES):
             pair = self.pairs[rng.choice(len(self.pairs), p=self.share)]
-            row, col = (int(rng.integers(size - self.side + 1)) for size in pair.given.shape)
-            fine = (slice(row * self.scale, (row + self.side) * self.scale),)
-            fine += (slice(col * self.scale, (col + self.side) * self.scale),)
+            row, col = (int(rng.integers(size - self.side + 1)) for size in pair.given.shape[-2:])
+            corner = row * self.scale, col * self.scale
+            fine = (..., *(slice(start, start + self.side * self.scale) for start in corner))
             if pair.wanted[fine].std() > FLAT:
                 break
-        coarse = (slice(row, row + self.side), slice(col, col + self.side))
+        coarse = (..., slice(row, row + self.side), slice(col, col + self.side))
         planes = [pair.given[coarse], pair.wanted[fine], pair.sigma[coarse] if pair.sigma.size else pair.given[:0, :0]]
+        planes = [plane[None] if plane.ndim == 2 else plane for plane in planes]
         flips = rng.integers(0, 2, 3)
-        for axis in (0, 1):
-            if flips[axis]:
+        for axis in (1, 2):
+            if flips[axis - 1]:
                 planes = [np.flip(plane, axis) for plane in planes]
         if self.turn and flips[2]:
-            planes = [plane.T for plane in planes]
-        given, wanted, sigma = (torch.from_numpy(np.ascontiguousarray(plane))[None] for plane in planes)
+            planes = [plane.swapaxes(1, 2) for plane in planes]
+        given, wanted, sigma = (torch.from_numpy(np.ascontiguousarray(plane)) for plane in planes)
         return given, wanted, sigma

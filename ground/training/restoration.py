@@ -7,7 +7,7 @@ every training file, and a hash over both. A run that is broken off resumes from
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,14 @@ from ground.models.restorers import build
 from ground.training.checkpoint import origin, read_checkpoint
 from ground.training.crops import Crops, Pair
 from ground.training.denoisers import DENOISERS
+from ground.training.muon import of_network
+from ground.training.rounding import Rounded
 
 ARCHITECTURE = "restorer"
 CROPPED = 2
 """Pixels of the given crop at each border that the loss does not see: there the network saw padding."""
+OTHER_RATE = 2e-3
+"""Peak learning rate of the weights that Muon leaves to Adam."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,9 @@ class RestoreRecipe:
         noise: plain values of the noise model, with its kind; empty for super-resolution.
         steps, epoch_steps: optimiser steps in all, and between two checkpoints.
         batch, side: crops a step, and their side in pixels of the given image.
-        learning_rate: peak of a one-cycle schedule, Adam.
+        learning_rate: peak of a one-cycle schedule.
+        optimiser: "adam", or "muon" for the hidden convolutions with Adam at `OTHER_RATE` for the rest.
+        rounded: whether it is trained with the rounding of INT8 (`ground.training.rounding`).
         start: training hash of the checkpoint whose weights it starts from, or empty.
         hold_out: places that were not trained on.
         seed: of weights, crops and noise.
@@ -58,6 +64,8 @@ class RestoreRecipe:
     batch: int = 16
     side: int = 48
     learning_rate: float = 2e-3
+    optimiser: str = "adam"
+    rounded: bool = False
     start: str = ""
     hold_out: tuple[str, ...] = ()
     seed: int = 0
@@ -84,6 +92,7 @@ class RestoreModule(L.LightningModule):
         self.net = build(self.recipe.network, self.recipe.bands, self.recipe.scale).to(
             memory_format=torch.channels_last
         )
+        self.seen: Callable[[Tensor], Tensor] = Rounded(self.net) if self.recipe.rounded else self.net
         self.objective = DENOISERS[self.recipe.objective]
 
     def on_train_epoch_start(self) -> None:
@@ -96,21 +105,24 @@ class RestoreModule(L.LightningModule):
         given, wanted, sigma = batch
         if self.recipe.scale == 1:
             shown = wanted if self.objective.needs_clean else torch.zeros_like(wanted)
-            loss = self.objective.loss(self.net, given, shown, sigma)
+            loss = self.objective.loss(self.seen, given, shown, sigma)
         else:
             cut = CROPPED * self.recipe.scale
             inside = (slice(None), slice(None), slice(cut, -cut), slice(cut, -cut))
-            loss = nn.functional.l1_loss(self.net(given)[inside], wanted[inside])
+            loss = nn.functional.l1_loss(self.seen(given)[inside], wanted[inside])
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True)
         return loss
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """Adam under one cosine cycle that ends exactly with the last step."""
+        """One cosine cycle that ends exactly with the last step."""
         recipe = self.recipe
-        optimiser = torch.optim.Adam(self.parameters(), lr=recipe.learning_rate)
+        optimiser: torch.optim.Optimizer = torch.optim.Adam(self.parameters(), lr=recipe.learning_rate)
+        if recipe.optimiser == "muon":
+            optimiser = of_network(self, recipe.learning_rate, OTHER_RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=recipe.learning_rate, total_steps=recipe.steps + 1, pct_start=0.1, final_div_factor=1e3
-        )
+            optimiser, max_lr=[group["lr"] for group in optimiser.param_groups], total_steps=recipe.steps + 1,
+            pct_start=0.1, final_div_factor=1e3, cycle_momentum=recipe.optimiser == "adam",
+        )  # fmt: skip
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

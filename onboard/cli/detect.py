@@ -13,7 +13,7 @@ from time import perf_counter, time
 from onboard import __version__
 from onboard.cli.console import ProgressBar, Stopper, positive, run_command
 from onboard.clock import Stages
-from onboard.config import DEFAULT_HISTORY, SCORE_RULES, DetectConfig
+from onboard.config import DEFAULT_HISTORY, PRODUCTS, SCORE_RULES, DetectConfig
 from onboard.errors import (
     EXIT_CODES_HELP,
     EXIT_INTERRUPTED,
@@ -87,6 +87,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--head", action="append", default=[], type=Path, metavar="FILE", help="name the class of detections; repeat"
     )
+    p.add_argument(
+        "--products", type=_products, default=("raw",), metavar="KINDS",
+        help="raw, or raw,enhanced: regions at twice the resolution besides, as estimates that say so (default: raw)",
+    )  # fmt: skip
     p.add_argument("--geotiff", action="store_true", help="also write every product as a GeoTIFF, for QGIS")
     p.add_argument("--json", action="store_true", help="print summary.json on stdout")
     p.add_argument("--verbose", action="store_true", help="log more")
@@ -126,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
     config = DetectConfig(
         bundle=bundle.name, runtime=encoder.artefact.runtime, precision=args.precision, score=args.score,
         history=args.history, min_valid=args.min_valid, budget_bytes=round(args.budget_mb * 1e6), threads=args.threads,
-        group_cells=args.group_cells,
+        group_cells=args.group_cells, products=args.products,
     )  # fmt: skip
 
     def progress(acquisition: Acquisition, done: int, total: int) -> None:
@@ -185,6 +189,13 @@ def run(args: argparse.Namespace) -> int:
         log.error("nothing usable in %s", " ".join(args.streams))
         return EXIT_NO_INPUT
     return EXIT_PARTIAL if result.refused else EXIT_OK
+
+
+def _products(text: str) -> tuple[str, ...]:
+    kinds = tuple(part.strip() for part in text.split(","))
+    if "raw" not in kinds or len(set(kinds)) != len(kinds) or not set(kinds) <= set(PRODUCTS):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither raw nor raw,enhanced")
+    return kinds
 
 
 def _open_streams(specs: Sequence[str]):  # type: ignore[no-untyped-def]

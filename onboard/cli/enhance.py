@@ -40,6 +40,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--model", default="sr-x2-s2", metavar="NAME|DIR", help="default: %(default)s; --list names them")
     p.add_argument("--precision", choices=("int8", "fp32"), default="int8", help="default: %(default)s")
     p.add_argument("--snr", type=_above_zero, metavar="X", help="of the image at its mean, for denoisers")
+    p.add_argument("--destripe", action="store_true", help="take off what each detector adds to its column first; for "
+                   "images in the sensor's own geometry")  # fmt: skip
     p.add_argument("--full-scale", type=_above_zero, metavar="DN", help="DN that fill the network's 8 bits (default: "
                    "255 for 8-bit images, else the 99.9th percentile of a sample of lines)")  # fmt: skip
     p.add_argument("--block", type=_even, default=256, metavar="PX", help="side of a block (default: %(default)s)")
@@ -73,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     if args.snr is not None and model.noise is None:
         raise UsageError(f"--snr: model {model.name} takes no noise level")
     network = Network(model, args.precision, args.threads)
-    choices = Choices(args.snr, args.full_scale, args.block, args.compress)
+    choices = Choices(args.snr, args.full_scale, args.block, args.compress, args.destripe)
     bar = ProgressBar()
     start = perf_counter()
     done = enhance_file(

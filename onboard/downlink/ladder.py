@@ -18,11 +18,15 @@ class Rung(IntEnum):
     """A region of changed cells in all bands, at 40 dB or better (`lossy`)."""
     LOSSLESS = 5
     """One cell in all bands, to the bit."""
+    ENHANCED = 6
+    """A region of changed cells at twice the resolution: an estimate by the model that its text names (`enhanced`)."""
 
 
-WORTH = {Rung.EVENT: 0.1, Rung.SCORES: 0.1, Rung.THUMBNAIL: 0.1, Rung.LOSSY: 1.0, Rung.LOSSLESS: 0.01}
+WORTH = {Rung.EVENT: 0.1, Rung.SCORES: 0.1, Rung.THUMBNAIL: 0.1, Rung.LOSSY: 1.0, Rung.LOSSLESS: 0.01,
+         Rung.ENHANCED: 0.001}  # fmt: skip
 """How much of the value of its cells a rung brings. What the lossless chip adds to a lossy one of 40 dB is the last
-hundredth of the reflectance; the first three tell where something is, and not what."""
+hundredth of the reflectance; the first three tell where something is, and not what. An estimate adds nothing that was
+measured: it comes last."""
 
 CHIPS = (Rung.LOSSY, Rung.LOSSLESS)
 """Rungs in which a cell counts as delivered."""

@@ -5,7 +5,8 @@ Layout (big-endian), format 3:
     magic `OBDP`, u8 version, u8 rung (`ladder`), u8 codec (`codecs`), u8 px a cell, u32 row and u32 column of the
     upper-left cell, u16 rows, u16 columns of cells, SHA-256 of the model (32), u16 length of the text
     text    zlib with `_DICTIONARY`, of UTF-8 JSON with sorted keys: bands with offset and quantification, grid, product
-            id, sensing time, score, bands at half resolution, and the cells inside where not all are
+            id, sensing time, score, bands at half resolution, the cells inside where not all are, and what
+            made an estimate
     samples as the codec leaves them
     SHA-256 of everything before (32), u32 CRC-32 of everything before
 
@@ -20,6 +21,7 @@ import json
 import struct
 import warnings
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -80,8 +82,10 @@ class Product:
         model: SHA-256 of the artefact that chose it.
         score: of the cell (the greatest, of several).
         rung: what it holds.
-        cell_px: samples along a side of a cell: `CELL` of chips, 1 of what has a sample a cell.
+        cell_px: samples along a side of a cell: `CELL` of chips, twice that of enhanced ones, 1 of what has a sample a
+            cell.
         cells: bool (rows, cols), which cells of the block it holds; None: all.
+        restored: what an estimate was made by: task, model, version, artefact and its SHA-256; None: measured.
     """
 
     grid: Grid
@@ -96,6 +100,7 @@ class Product:
     rung: Rung = Rung.LOSSLESS
     cell_px: int = CELL
     cells: NDArray[np.bool_] | None = None
+    restored: Mapping[str, Any] | None = None
 
     def inside(self) -> NDArray[np.bool_]:
         """Which cells of the block it holds, bool (rows, cols)."""
@@ -125,6 +130,8 @@ def encode(product: Product, codec: str = "j2k") -> bytes:
     }
     if not cells.all():
         text["cells"] = np.packbits(cells).tobytes().hex()
+    if product.restored is not None:
+        text["restored"] = dict(product.restored)
     packer = zlib.compressobj(9, zdict=_DICTIONARY)
     packed = packer.compress(json.dumps(text, sort_keys=True, separators=(",", ":")).encode()) + packer.flush()
     head = _HEAD.pack(
@@ -164,7 +171,7 @@ def decode(data: bytes) -> Product:
         start = _HEAD.size + length
         unpacker = zlib.decompressobj(zdict=_DICTIONARY)
         text = json.loads(unpacker.decompress(body[_HEAD.size : start], MAX_HEADER_BYTES))
-        if cell_px not in (1, CELL):
+        if cell_px not in (1, CELL, 2 * CELL):
             raise ValueError(f"{cell_px} px a cell")
         bands = tuple(BandInfo(*item) for item in text["bands"])
         shape = len(bands), rows * cell_px, cols * cell_px
@@ -184,6 +191,7 @@ def decode(data: bytes) -> Product:
             rung=Rung(rung),
             cell_px=cell_px,
             cells=None if cells.all() else cells,
+            restored=_restored(text),
         )
     except (
         KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError, zlib.error,
@@ -219,10 +227,17 @@ def _half(text: dict[str, Any], shape: tuple[int, int, int]) -> list[int]:
     return list(half)
 
 
+def _restored(text: dict[str, Any]) -> dict[str, Any] | None:
+    found = text.get("restored")
+    if found is not None and not isinstance(found, dict):
+        raise ValueError("what made it is not named")
+    return found
+
+
 def transform_of(product: Product) -> tuple[float, float, float, float, float, float]:
     """Affine (a, b, c, d, e, f) from the product's own samples to its CRS."""
     a, b, c, d, e, f = product.grid.transform
-    x, y, px = product.col * CELL, product.row * CELL, CELL // product.cell_px
+    x, y, px = product.col * CELL, product.row * CELL, CELL / product.cell_px
     return (a * px, b * px, a * x + b * y + c, d * px, e * px, d * x + e * y + f)
 
 
@@ -238,6 +253,8 @@ def write_geotiff(product: Product, path: str) -> None:
         dataset.descriptions = tuple(band.name for band in product.bands)
         dataset.scales = tuple(1.0 / band.quantification for band in product.bands)
         dataset.offsets = tuple(band.offset / band.quantification for band in product.bands)
+        if product.restored is not None:
+            dataset.update_tags(ONBOARD_RESTORED=json.dumps(product.restored, sort_keys=True))
         dataset.update_tags(PRODUCT_ID=product.product_id, TIFFTAG_DATETIME=f"{product.sensing_time:%Y:%m:%d %H:%M:%S}")
 
 

@@ -75,6 +75,8 @@ def collect(
         counters["already_done"] = run.skipped
     if run.both:
         counters["looked_at_by_two_models"] = run.both
+    if run.enhanced:
+        counters["cells_enhanced"] = run.enhanced
     if run.damaged_products:
         counters["product_crc"] = run.damaged_products
     if store.memory.reset:

@@ -109,14 +109,28 @@ def _corrections(network: Network, dn: U16, scales: tuple[BandScale, ...]) -> ND
         if network.model.scale > 1:
             planes = [_detail(dn[band], scales[band].full_scale) for band in group]
         else:
-            planes = [_table(np.arange(65536) / scales[band].full_scale)[dn[band]] for band in group]
-        noise = scales[first].noise
-        if noise is not None:
-            sigma = np.sqrt(noise.read**2 + noise.shot * np.arange(65536))
-            planes.append(_table(MAP_GAIN * sigma / scales[first].full_scale)[dn[first]])
+            planes = [_levels(np.arange(65536) / scales[band].full_scale)[dn[band]] for band in group]
+        if scales[first].noise is not None:
+            planes.append(_noise_map(dn[first : first + step], scales[first : first + step]))
         units = np.array([scales[band].full_scale for band in group], np.float32)
         parts.append(network.correct(np.stack(planes)) * units[:, None, None])
     return np.concatenate(parts)
+
+
+def _noise_map(dn: U16, scales: tuple[BandScale, ...]) -> NDArray[np.uint8]:
+    """The mean over bands of the noise's standard deviation as a share of full scale, in 8 bits."""
+    if len(dn) == 1:
+        return np.asarray(_levels(_sigmas(scales[0]))[dn[0]])
+    total: NDArray[np.float64] = reduce(np.add, (_sigmas(one)[plane] for plane, one in zip(dn, scales, strict=True)))
+    return _levels(total / len(dn))
+
+
+def _sigmas(scale: BandScale) -> NDArray[np.float64]:
+    """What the map shows, for each DN."""
+    if scale.noise is None:
+        raise ValueError("a band without its noise")
+    variance = scale.noise.read**2 + scale.noise.shot * np.arange(65536)
+    return np.asarray(MAP_GAIN * np.sqrt(variance) / scale.full_scale)
 
 
 def _detail(dn: U16, full_scale: float) -> NDArray[np.uint8]:
@@ -130,6 +144,6 @@ def _detail(dn: U16, full_scale: float) -> NDArray[np.uint8]:
     return np.asarray(np.clip(levels, -STEPS, STEPS) + 128, np.uint8)
 
 
-def _table(share: NDArray[np.float64]) -> NDArray[np.uint8]:
+def _levels(share: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Shares of full scale, less a half -> 8 bits."""
     return np.asarray(np.clip(np.rint((share - 0.5) * (GAIN * STEPS)), -STEPS, STEPS) + 128, np.uint8)

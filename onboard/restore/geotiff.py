@@ -21,7 +21,9 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
 from onboard.errors import DiskFullError, InputError
+from onboard.restore.destripe import LEAST_LINES, column_offsets, without
 from onboard.restore.enhance import BandScale, Noise, halo, restore
+from onboard.restore.filled import FILL_ROUNDS, fill
 from onboard.restore.model import Network
 from onboard.sense.grid import Window
 from onboard.sense.raster import cause_text, decode_fault, gdal_env, open_raster
@@ -32,9 +34,10 @@ CORE = 256
 OUT_BLOCK = 256
 SAMPLE_LINES = 64
 """Lines of the sample, spread over the image."""
+STRIPE_LINES = 256
+"""Lines from which the offsets of the columns are taken."""
 TOP = 99.9
 """Percentile of the sample that fills the 8 bits."""
-FILL_ROUNDS = 4
 TYPES = ("uint8", "uint16")
 TAG = "ONBOARD_RESTORED"
 
@@ -61,12 +64,14 @@ class Choices:
         full_scale: DN that fill the network's 8 bits, None for the sample's own.
         core: side of a block, even.
         compress: of the output, as GDAL names it, or "none".
+        destripe: take off what each detector adds to its column; for images in the sensor's own geometry.
     """
 
     snr: float | None = None
     full_scale: float | None = None
     core: int = CORE
     compress: str = "deflate"
+    destripe: bool = False
 
 
 def enhance_file(
@@ -83,9 +88,10 @@ def enhance_file(
         with image:
             _check(image, network, source)
             scales = _freeze(image, network, choices, source)
+            offsets = _columns(image, source) if choices.destripe else None
             part = target.with_name(target.name + ".part")
             try:
-                done = _write(image, part, network, scales, choices, progress)
+                done = _write(image, part, network, scales, offsets, choices, progress)
                 part.replace(target)
             except (OSError, RasterioError) as error:
                 text = cause_text(error)
@@ -125,9 +131,22 @@ def _freeze(image: DatasetReader, network: Network, choices: Choices, source: Pa
     return tuple(scales)
 
 
+def _columns(image: DatasetReader, source: Path) -> NDArray[np.int32]:
+    """Offsets of the columns, int32 (B, W), from lines spread over the image that hold no no-data."""
+    rows = np.unique(np.linspace(0, image.height - 1, min(STRIPE_LINES, image.height)).astype(int))
+    lines = np.concatenate([_read(image, Window(int(row), 0, 1, image.width), source) for row in rows], axis=1)
+    if image.nodata is not None:
+        lines = lines[:, (lines != image.nodata).all(axis=(0, 2))]
+    if lines.shape[1] < LEAST_LINES:
+        raise InputError(
+            str(source), f"fewer than {LEAST_LINES} lines without no-data: stripes cannot be told", "lines"
+        )
+    return np.stack([column_offsets(band) for band in lines])
+
+
 def _write(
-    image: DatasetReader, part: Path, network: Network, scales: tuple[BandScale, ...], choices: Choices,
-    progress: Callable[[int, int], None] | None,
+    image: DatasetReader, part: Path, network: Network, scales: tuple[BandScale, ...],
+    offsets: NDArray[np.int32] | None, choices: Choices, progress: Callable[[int, int], None] | None,
 ) -> Enhanced:  # fmt: skip
     model, core = network.model, choices.core
     factor, around, kind = model.scale, halo(model) + FILL_ROUNDS, image.dtypes[0]
@@ -135,11 +154,11 @@ def _write(
     down, across = -(-image.height // core), -(-image.width // core)
     total = worst = 0.0
     with rasterio.open(part, "w", **_profile(image, choices, width, height, factor)) as out:
-        _describe(image, out, network, scales)
+        _describe(image, out, network, scales, offsets is not None)
         for block in range(down * across):
             row, col = block // across * core, block % across * core
             rows, cols = min(core, image.height - row), min(core, image.width - col)
-            dn, valid = _padded(image, row, col, rows + rows % 2, cols + cols % 2, around)
+            dn, valid = _padded(image, offsets, row, col, rows + rows % 2, cols + cols % 2, around)
             fine, off, most = restore(network, dn, scales, int(np.iinfo(kind).max))
             total, worst = total + off, max(worst, most)
             if valid is not None:
@@ -156,7 +175,7 @@ def _write(
 
 
 def _padded(
-    image: DatasetReader, row: int, col: int, rows: int, cols: int, around: int
+    image: DatasetReader, offsets: NDArray[np.int32] | None, row: int, col: int, rows: int, cols: int, around: int
 ) -> tuple[U16, NDArray[np.bool_] | None]:
     """A block with its halo, mirrored at the image's borders, and no-data filled from its neighbours; which are valid.
 
@@ -166,6 +185,11 @@ def _padded(
     top, left = max(row - around, 0), max(col - around, 0)
     bottom, right = min(row + rows + around, image.height), min(col + cols + around, image.width)
     dn = _read(image, Window(top, left, bottom - top, right - left), Path(image.name))
+    if offsets is not None:
+        lost = dn == image.nodata if image.nodata is not None else None
+        dn = without(dn, offsets[:, None, left:right])
+        if lost is not None:
+            dn[lost] = int(image.nodata)
     vertical = (top - row + around, row + rows + around - bottom)
     horizontal = (left - col + around, col + cols + around - right)
     dn = np.pad(dn, ((0, 0), vertical, horizontal), mode="symmetric")
@@ -175,26 +199,7 @@ def _padded(
     valid = dn != image.nodata
     if valid.all():
         return dn[:, inner, inner], valid
-    return _fill(dn, valid)[:, inner, inner], valid
-
-
-def _fill(dn: U16, valid: NDArray[np.bool_]) -> U16:
-    """Grow valid pixels into no-data as whole-number means of their valid neighbours; 0 further inside."""
-    values = np.where(valid, dn, 0).astype(np.int64)
-    known = valid.astype(np.int64)
-    for _ in range(FILL_ROUNDS):
-        sums, counts = _around(values * known), _around(known)
-        fresh = (known == 0) & (counts > 0)
-        values[fresh] = sums[fresh] // counts[fresh]
-        known[fresh] = 1
-    return values.astype(np.uint16)
-
-
-def _around(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sum over 3 x 3 px, nothing beyond the border."""
-    wide = np.pad(values, ((0, 0), (1, 1), (1, 1)))
-    rows = wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]
-    return np.asarray(rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:])
+    return fill(dn, valid)[:, inner, inner], valid
 
 
 def _read(image: DatasetReader, window: Window, source: Path) -> U16:
@@ -220,7 +225,7 @@ def _profile(image: DatasetReader, choices: Choices, width: int, height: int, fa
     return profile
 
 
-def _describe(image: DatasetReader, out: Any, network: Network, scales: tuple[BandScale, ...]) -> None:
+def _describe(image: DatasetReader, out: Any, network: Network, scales: tuple[BandScale, ...], destriped: bool) -> None:
     """Band names and tags go along; one tag says what was applied, so that nobody takes it for a measurement."""
     out.descriptions = image.descriptions
     out.update_tags(**{key: value for key, value in image.tags().items() if key != "AREA_OR_POINT"})
@@ -228,5 +233,6 @@ def _describe(image: DatasetReader, out: Any, network: Network, scales: tuple[Ba
     applied = {
         "task": model.task, "model": model.name, "version": model.version, "artefact": network.artefact.key,
         "sha256": network.artefact.sha256, "scale": model.scale, "full_scale": [s.full_scale for s in scales],
+        "destriped": destriped,
     }  # fmt: skip
     out.update_tags(**{TAG: json.dumps(applied, sort_keys=True)})

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+Network = Callable[[Tensor], Tensor]
+"""A module, or one seen through `ground.training.rounding`."""
 
 
 class DenoiseObjective(Protocol):
@@ -14,12 +18,12 @@ class DenoiseObjective(Protocol):
     text: str
     needs_clean: bool
 
-    def loss(self, net: nn.Module, noisy: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
+    def loss(self, net: Network, noisy: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
         """All (N, B, h, w) in units of full scale; without `needs_clean`, `clean` holds zeros."""
         ...
 
 
-def run(net: nn.Module, noisy: Tensor, sigma: Tensor) -> Tensor:
+def run(net: Network, noisy: Tensor, sigma: Tensor) -> Tensor:
     """The network's estimate; one that takes a noise map is given it as one plane more times `MAP_GAIN`."""
     if getattr(net, "noise_map", False):
         return net(torch.cat([noisy, MAP_GAIN * sigma.mean(1, keepdim=True)], 1))

@@ -8,10 +8,10 @@ picture hardly. A regulariser takes out what the two sub-pictures differ by.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as fn
 
-from ground.training.denoisers.base import run
+from ground.training.denoisers.base import Network, run
 
 PAIRS = ((0, 1), (0, 2), (1, 3), (2, 3), (1, 0), (2, 0), (3, 1), (3, 2))
 """Adjacent pixels of a cell, numbered 0 1 / 2 3."""
@@ -25,7 +25,7 @@ class Neighbor2Neighbor:
     text = "single noisy pictures, neighbouring pixels"
     needs_clean = False
 
-    def loss(self, net: nn.Module, noisy: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
+    def loss(self, net: Network, noisy: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
         """See `DenoiseObjective`."""
         with torch.no_grad():
             whole = run(net, noisy, sigma)

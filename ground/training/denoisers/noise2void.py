@@ -8,9 +8,9 @@ cannot be predicted from other pixels, so that what is learned is the picture.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ground.training.denoisers.base import run
+from ground.training.denoisers.base import Network, run
 
 SHARE = 0.02
 """Of pixels that are replaced at a time."""
@@ -23,7 +23,7 @@ class Noise2Void:
     text = "single noisy pictures, blind spots"
     needs_clean = False
 
-    def loss(self, net: nn.Module, noisy: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
+    def loss(self, net: Network, noisy: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
         """See `DenoiseObjective`."""
         hidden = (torch.rand_like(noisy[:, :1]) < SHARE).expand_as(noisy)
         rows, cols = torch.meshgrid(torch.arange(noisy.shape[2]), torch.arange(noisy.shape[3]), indexing="ij")

@@ -9,10 +9,10 @@ must be known.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as fn
 
-from ground.training.denoisers.base import run
+from ground.training.denoisers.base import Network, run
 
 ALPHA = 0.5
 """Of the paper's ablation: a good trade of easy task against large extrapolation."""
@@ -28,7 +28,7 @@ class Noisier2Noise:
     text = "single noisy pictures of known noise, noisier copies"
     needs_clean = False
 
-    def loss(self, net: nn.Module, noisy: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
+    def loss(self, net: Network, noisy: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
         """See `DenoiseObjective`."""
         noisier = noisy + ALPHA * sigma * torch.randn_like(noisy)
         estimate = run(net, noisier, sigma * (1 + ALPHA**2) ** 0.5)

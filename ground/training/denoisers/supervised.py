@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as fn
 
-from ground.training.denoisers.base import run
+from ground.training.denoisers.base import Network, run
 
 
 class Supervised:
@@ -14,6 +14,6 @@ class Supervised:
     text = "noisy and clean pairs"
     needs_clean = True
 
-    def loss(self, net: nn.Module, noisy: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
+    def loss(self, net: Network, noisy: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
         """See `DenoiseObjective`."""
         return fn.l1_loss(run(net, noisy, sigma), clean)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ground.evaluation import family_table, latents
+from ground.evaluation.page import write_between
 from ground.models.ravaen import Ravaen, RavaenConfig
 from ground.scenes.events import simulated_events
 from ground.training.encoder import EncoderRecipe
@@ -75,11 +76,11 @@ def test_the_table_goes_between_its_marks(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(f"above\n{family_table.BEGIN}\nold\n{family_table.END}\nbelow\n")
     for _ in range(2):
-        family_table.write_page(page, "new")
+        write_between(page, family_table.BEGIN, family_table.END, "new")
     assert page.read_text() == f"above\n{family_table.BEGIN}\nnew\n{family_table.END}\nbelow\n"
     page.write_text("nothing")
     with pytest.raises(ValueError, match="no lines"):
-        family_table.write_page(page, "new")
+        write_between(page, family_table.BEGIN, family_table.END, "new")
 
 
 def test_simulated_events_are_nothing_outside_their_mask(monkeypatch, tmp_path):

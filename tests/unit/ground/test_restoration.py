@@ -154,3 +154,12 @@ def test_figures():
     assert psnr(np.full(4, 25.5), 255) == pytest.approx(20)
     assert sam(2 * wanted, wanted) == pytest.approx(0, abs=0.05)
     assert ergas(1.1 * wanted, wanted, 2) == pytest.approx(5, rel=1e-4)
+
+
+def test_a_scene_of_several_bands_is_cropped_as_one():
+    cube = np.stack([smooth(0), smooth(1), smooth(0)])
+    (pair,) = noisy_pairs([Picture("a", "0" * 64, cube, 1.0)], Sensor(gain=0, offset=0, step=0, dead=0), 0)
+    noisy, clean, sigma = Crops([pair], 32, 1, 4, (0, 0), turn=False)[1]
+    assert noisy.shape == clean.shape == sigma.shape == (3, 32, 32)
+    assert torch.equal(clean[0], clean[2]) and not torch.equal(noisy[0], noisy[2])
+    assert float((noisy - clean).std()) == pytest.approx(float(sigma.mean()), rel=0.2)

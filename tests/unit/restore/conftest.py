@@ -23,13 +23,14 @@ def picture(seed=0, side=160):
     return np.clip(field, 0, 1).astype(np.float32)
 
 
-def make_model(folder, name, scale, imagery, noise=None):
+def make_model(folder, name, scale, imagery, noise=None, bands=1):
     from ground.scenes.noise import model_of
 
     torch.manual_seed(scale)
-    recipe = RestoreRecipe("anchored", scale, imagery=imagery, noise=noise or {})
-    trained = TrainedRestorer(build("anchored", 1, scale).eval(), recipe, {"a.png": "0" * 64}, "0" * 64)
-    pictures = [Picture(f"{seed}", "0" * 64, picture(seed), 255.0) for seed in range(2)]
+    recipe = RestoreRecipe("anchored", scale, bands, imagery, noise=noise or {})
+    trained = TrainedRestorer(build("anchored", bands, scale).eval(), recipe, {"a.png": "0" * 64}, "0" * 64)
+    shown = [picture(seed) if bands == 1 else np.stack([picture(seed + i) for i in range(bands)]) for seed in range(2)]
+    pictures = [Picture(f"{seed}", "0" * 64, one, 255.0) for seed, one in enumerate(shown)]
     pairs = noisy_pairs(pictures, model_of(noise), 0) if noise else enlarged_pairs(pictures, scale, True)
     return load_model(str(pack(trained, pairs, folder, name, f"# {name}\n", most_lost_db=20.0)))
 
@@ -42,6 +43,12 @@ def doubling(tmp_path_factory):
 @pytest.fixture(scope="session")
 def cleaning(tmp_path_factory):
     return make_model(tmp_path_factory.mktemp("models"), "clean", 1, "sentinel2", {"kind": "sensor", "snr": 20.0})
+
+
+@pytest.fixture(scope="session")
+def cleaning_pairs(tmp_path_factory):
+    """A denoiser that sees two bands at once."""
+    return make_model(tmp_path_factory.mktemp("models"), "two", 1, "sentinel2", {"kind": "sensor", "snr": 20.0}, 2)
 
 
 @pytest.fixture
@@ -60,3 +67,22 @@ def scene(tmp_path):
         out.descriptions = ("B03", "B04")
         out.update_tags(SENSING_TIME="2018-01-01T00:00:00Z")
     return path
+
+
+@pytest.fixture
+def fields():
+    """Makes fields of different brightness, with a wall and a coast along the columns, and some noise."""
+
+    def ground(rows=400, cols=300, seed=0):
+        """Fields of different brightness, with a bright wall along the columns, and some noise."""
+        rng = np.random.default_rng(seed)
+        fields = rng.integers(600, 2400, (rows // 50 + 1, cols // 50 + 1))
+        scene = np.kron(fields, np.ones((50, 50)))[:rows, :cols]
+        for row in range(rows):
+            scene[row] = np.roll(scene[row], row // 50 * 13)
+        scene += rng.normal(0, 40, (rows, cols))
+        scene[:150, 120:160] += 900
+        scene[:, 200:] += 700  # a coast along the columns
+        return scene
+
+    return ground

@@ -5,9 +5,12 @@ import json
 import numpy as np
 import pytest
 import rasterio
+import torch
 
+from ground.models.restorers import build
+from ground.training.denoisers.base import run as run_network
 from onboard.cli.enhance import main
-from onboard.restore.enhance import BandScale, restore_image
+from onboard.restore.enhance import BandScale, Noise, restore_image
 from onboard.restore.model import Network, load_model
 
 
@@ -57,6 +60,22 @@ def test_no_data_does_not_depend_on_the_blocks(doubling, scene, tmp_path):
 def test_a_denoiser_keeps_the_size(cleaning, scene, tmp_path):
     assert run(cleaning, scene, tmp_path / "out.tif", "--snr", "30") == 0
     assert pixels(tmp_path / "out.tif").shape == pixels(scene).shape
+
+
+def test_bands_that_are_seen_together_are_fed_as_in_training(cleaning_pairs):
+    torch.manual_seed(1)  # the fixture's weights
+    net = build("anchored", 2, 1).eval()
+    rng = np.random.default_rng(0)
+    dn = rng.integers(500, 3500, (2, 32, 32)).astype(np.uint16)
+    scales = (BandScale(4000.0, Noise(60.0, 1.5)), BandScale(5000.0, Noise(90.0, 1.0)))
+    units = np.array([4000, 5000], np.float32)[:, None, None]
+    variance = np.array([3600, 8100], np.float32)[:, None, None] + np.array([1.5, 1.0])[:, None, None] * dn
+    x, sigma = (torch.from_numpy(np.float32(part / units))[None] for part in (dn, np.sqrt(variance)))
+    with torch.no_grad():
+        wanted = run_network(net, x, sigma)[0].numpy() * units
+    found = restore_image(Network(cleaning_pairs, "fp32"), dn, scales).astype(np.float32)
+    inside = (slice(None), slice(14, -14), slice(14, -14))  # mirrored on board, padded with zeros there
+    assert np.abs(found - wanted)[inside].mean() < 0.05 * np.abs(wanted - dn)[inside].mean()
 
 
 def test_float_gives_nearly_the_same(doubling, scene, tmp_path):
@@ -113,3 +132,34 @@ def test_a_damaged_model_is_noticed(doubling, scene, tmp_path, capsys):
     assert main([str(scene), str(tmp_path / "out.tif"), "--model", str(broken)]) == 5
     assert "checksum" in capsys.readouterr().err
     assert load_model(str(folder)).scale == 2
+
+
+def test_stripes_go_whatever_the_blocks(cleaning, scene, tmp_path, fields):
+    stripes = np.random.default_rng(0).normal(0, 25, 157).round()
+    with rasterio.open(scene, "r+") as source:
+        source.nodata = None
+        clean = np.rint(np.stack([fields(210, 157, 1), fields(210, 157, 2)])).astype(np.uint16)
+        source.write(np.clip(clean + stripes, 0, 65535).astype(np.uint16))
+    fixed = ["--full-scale", "7000"]
+    for name, options in {"as it is": [], "32": ["--destripe", "--block", "32"], "256": ["--destripe"]}.items():
+        assert run(cleaning, scene, tmp_path / f"{name}.tif", *fixed, *options) == 0
+    with rasterio.open(scene, "r+") as source:
+        source.write(clean)
+    assert run(cleaning, scene, tmp_path / "clean.tif", *fixed) == 0
+    wanted, striped, found, blocks = (
+        pixels(tmp_path / f"{name}.tif").astype(float) for name in ("clean", "as it is", "256", "32")
+    )
+    assert np.array_equal(found, blocks)
+    left, before = (np.diff((image - wanted).mean(1)).std() for image in (found, striped))
+    assert left < 0.5 * before
+    with rasterio.open(tmp_path / "32.tif") as after:
+        assert json.loads(after.tags()["ONBOARD_RESTORED"])["destriped"] is True
+
+
+def test_stripes_need_whole_lines(cleaning, scene, tmp_path, capsys):
+    with rasterio.open(scene, "r+") as source:
+        dn = source.read()
+        dn[:, :, 0] = 0
+        source.write(dn)
+    assert run(cleaning, scene, tmp_path / "out.tif", "--destripe") == 3
+    assert "fewer than 16 lines" in capsys.readouterr().err

@@ -1,0 +1,143 @@
+"""`ground evaluate restorers`: every method on the same pictures, as one stored result, a table and a picture.
+
+Enlarging on natural sets, removing white noise from clean pictures, and a small sensor's noise from Sentinel-2. What is
+compared are shipped models, checkpoints and classical methods alike; bicubic and the noisy pictures are measured with
+them and are rows of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ground.evaluation.classical import CLASSICAL
+from ground.evaluation.denoising import evaluate_denoise_natural, evaluate_denoise_scenes
+from ground.evaluation.restoration import evaluate_sr_natural, open_restorer
+from onboard.restore.model import load_model
+
+BEGIN = "<!-- ground evaluate restorers: begin -->"
+END = "<!-- ground evaluate restorers: end -->"
+SIGMA = 25.0
+SNR = 20.0
+BM3D = 29.97
+"""Published, Set12 at sigma 25 (Zhang et al. 2017); the package `bm3d` is licensed for non-commercial use alone."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method: how it is called, and what `open_restorer` opens; `precision` of a model that ships."""
+
+    label: str
+    source: str
+    precision: str = "int8"
+
+
+def parse_row(text: str) -> Row:
+    """LABEL=SOURCE or SOURCE, with an optional @fp32: `ours=sr-x2@fp32`, `fsrcnn=run/restorer.ckpt`, `tv`."""
+    label, _, source = text.rpartition("=")
+    source, _, precision = source.partition("@")
+    return Row(label or source, source, precision or ("int8" if not source.endswith(".ckpt") else "float"))
+
+
+def measure(
+    data: Path, sr: Sequence[Row], denoise: Sequence[Row], sensor: Sequence[Row], places: Sequence[str],
+    kept: dict[str, Any], keep: Callable[[dict[str, Any]], None], say: Callable[[str], None],
+) -> dict[str, Any]:  # fmt: skip
+    """Measure the rows and put them beside what was measured before; `keep` is called after each.
+
+    Args:
+        data: holds `natural/Set5/x2`, `natural/Set14/x2`, `natural/Set12` and `oscd`.
+        places: Sentinel-2 scenes that no network was trained on.
+        kept: result of an earlier call, or empty.
+    """
+    result: dict[str, Any] = {"sr": {}, "denoise": {}, "sensor": {}} | kept
+    result |= {"sigma": SIGMA, "snr": SNR, "seed": 0, "places": list(places)}
+    natural = data / "natural"
+    for row in sr:
+        say(f"sr: {row.label}")
+        restorer = open_restorer(row.source, row.precision, 2)
+        found = {name: evaluate_sr_natural(natural / name / "x2", 2, restorer)["metrics"] for name in ("Set5", "Set14")}
+        result["sr"][row.label] = _about(row) | found
+        keep(result)
+    for row in denoise:
+        say(f"denoise: {row.label}")
+        restorer = open_restorer(row.source, row.precision, 1)
+        found = evaluate_denoise_natural(natural / "Set12", SIGMA, 0, restorer)["metrics"]
+        result["denoise"][row.label] = _about(row) | found
+        keep(result)
+    for row in sensor:
+        say(f"sensor: {row.label}")
+        restorer = open_restorer(row.source, row.precision, 1)
+        found = evaluate_denoise_scenes(data / "oscd", SNR, 0, restorer, places)["metrics"]
+        result["sensor"][row.label] = _about(row) | found
+        keep(result)
+    return result
+
+
+def _about(row: Row) -> dict[str, Any]:
+    """What a method is, beside its figures; no paths."""
+    if row.source in CLASSICAL:
+        return {"kind": "classical"}
+    if row.source.endswith(".ckpt"):
+        from ground.training.restoration import load_checkpoint
+
+        trained = load_checkpoint(Path(row.source))
+        recipe = trained.recipe
+        return {
+            "kind": "float", "parameters": sum(p.numel() for p in trained.net.parameters()), "steps": recipe.steps,
+            "network": recipe.network, "objective": recipe.objective, "training_hash": trained.training_hash,
+        }  # fmt: skip
+    model = load_model(row.source)
+    return {
+        "kind": row.precision,
+        "parameters": model.about["parameters"],
+        "training_hash": model.about["training_hash"],
+    }
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Markdown: three tables."""
+    lines = ["| x2, luma, dB | | parameters | Set5 | Set14 | s/Mpx |", "|---|---|---:|---:|---:|---:|"]
+    rows = list(result["sr"].items())
+    if rows:
+        plain = rows[0][1]
+        lines.append(f"| bicubic | | | {_bicubic(plain, 'Set5')} | {_bicubic(plain, 'Set14')} | |")
+    for label, one in rows:
+        figures = " | ".join(f"{one[name]['psnr_y']:.2f}" for name in ("Set5", "Set14"))
+        lines.append(f"| {label} | {_kind(one)} | {figures} | {one['Set14']['seconds_per_megapixel']:.2f} |")
+    white = f"white noise, sigma {result['sigma']:.0f}, Set12, dB"
+    lines += ["", f"| {white} | | parameters | PSNR | SSIM | whiteness | s/Mpx |", "|---|---|---:|---:|---:|---:|---:|"]
+    rows = list(result["denoise"].items())
+    if rows:
+        lines.append(f"| noisy | | | {rows[0][1]['noisy_psnr']:.2f} | | | |")
+    lines.append(f"| BM3D, published | classical | | {BM3D} | | | |")
+    for label, one in rows:
+        lines.append(
+            f"| {label} | {_kind(one)} | {one['psnr']:.2f} | {one['ssim']:.3f} | {one['residual_whiteness']:.2f} "
+            f"| {one['seconds_per_megapixel']:.2f} |"
+        )
+    places = " and ".join(name.capitalize() for name in result["places"])
+    small = f"sensor at SNR {result['snr']:.0f}, {places}, dB"
+    lines.append("")
+    lines.append(f"| {small} | | parameters | PSNR | gain | stripes | SAM, degrees | s/Mpx |")
+    lines.append("|---|---|---:|---:|---:|---:|---:|---:|")
+    rows = list(result["sensor"].items())
+    if rows:
+        first = rows[0][1]
+        lines.append(f"| as it was seen | | | {first['noisy_psnr']:.2f} | | 0.0 | {first['noisy_sam_degrees']:.2f} | |")
+    for label, one in rows:
+        lines.append(
+            f"| {label} | {_kind(one)} | {one['psnr']:.2f} | {one['gain_db']:+.2f} | {one['stripes_left_db']:.1f} "
+            f"| {one['sam_degrees']:.2f} | {one['seconds_per_megapixel']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def _kind(one: Mapping[str, Any]) -> str:
+    return f"{one['kind']} | {one['parameters']:,}" if "parameters" in one else f"{one['kind']} |"
+
+
+def _bicubic(one: Mapping[str, Any], name: str) -> str:
+    return f"{one[name]['bicubic_psnr_y']:.2f}"

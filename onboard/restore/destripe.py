@@ -1,0 +1,76 @@
+"""Stripes of a push-broom sensor: what each detector adds to its whole column. Pure arithmetic.
+
+Neighbouring columns see nearly the same ground, so that the median over many lines of their difference is that of
+their detectors' offsets, whatever edges are in the scene. The offsets are the most probable ones given these medians,
+with normal errors, white offsets, and both variances taken from the medians themselves.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAST_LINES = 16
+"""Under this many lines medians tell more of the scene than of the detectors."""
+MEDIAN_VARIANCE = np.pi / 2
+"""Of the median of n normal samples, times their variance / n."""
+EDGE = 6.0
+"""Standard deviations of the medians beyond which one is an edge of the scene that runs along the whole column."""
+QUARTILES = 1.349
+"""Between the quartiles of a standard normal variable."""
+
+
+def column_offsets(lines: NDArray[np.uint16]) -> NDArray[np.int32]:
+    """What to take off each column of one band, DN.
+
+    Args:
+        lines: (N, W), any lines of the image, each over its whole width, without no-data.
+
+    Returns:
+        int32 (W,), of mean zero; zeros of too few lines, or where nothing stands out.
+    """
+    count, width = lines.shape
+    nothing = np.zeros(width, np.int32)
+    if count < LEAST_LINES or width < 2:
+        return nothing
+    step, error = np.empty(width - 1), np.empty(width - 1)
+    for first in range(0, width - 1, 1024):  # bounds memory, not the result
+        part = np.diff(lines[:, first : first + 1025].astype(np.int32), axis=1)
+        low, middle, high = np.percentile(part, (25, 50, 75), axis=0)
+        # medians of whole numbers come in steps: the mean of the middle half does not
+        inner = (part >= low) & (part <= high)
+        step[first : first + part.shape[1]] = (part * inner).sum(0) / inner.sum(0)
+        error[first : first + part.shape[1]] = ((high - low) / QUARTILES) ** 2 * MEDIAN_VARIANCE / count
+    variance = max(float(np.median(error)), 1e-6)
+    low, middle, high = np.percentile(step, (25, 50, 75))
+    spread = (high - low) / QUARTILES
+    white = (spread**2 - variance) / 2
+    if white <= 0:
+        return nothing
+    seen = np.abs(step - middle) < EDGE * spread
+    found = _most_probable(np.where(seen, step, 0.0), seen / variance, 1 / white)
+    return np.asarray(np.rint(found - found.mean()), np.int32)
+
+
+def _most_probable(step: NDArray[np.float64], weight: NDArray[np.float64], white: float) -> NDArray[np.float64]:
+    """Minimise sum weight (step - diff(x))^2 + white sum x^2: a tridiagonal system, solved in fixed order."""
+    width = len(step) + 1
+    diagonal = np.full(width, white)
+    diagonal[:-1] += weight
+    diagonal[1:] += weight
+    found = np.zeros(width)
+    found[1:] += weight * step
+    found[:-1] -= weight * step
+    for i in range(1, width):
+        factor = weight[i - 1] / diagonal[i - 1]
+        diagonal[i] -= factor * weight[i - 1]
+        found[i] += factor * found[i - 1]
+    found[-1] /= diagonal[-1]
+    for i in range(width - 2, -1, -1):
+        found[i] = (found[i] + weight[i] * found[i + 1]) / diagonal[i]
+    return found
+
+
+def without(dn: NDArray[np.uint16], offsets: NDArray[np.int32]) -> NDArray[np.uint16]:
+    """(..., W) less the offsets (W,), within 0..65535."""
+    return np.asarray(np.clip(dn.astype(np.int32) - offsets, 0, 65535), np.uint16)

@@ -1,0 +1,31 @@
+"""Column offsets: found where a sensor has them, not invented where a scene has edges."""
+
+import numpy as np
+
+from onboard.restore.destripe import column_offsets, without
+
+
+def test_stripes_are_taken_off(fields):
+    stripes = np.random.default_rng(1).normal(0, 25, 300)
+    scene = fields()
+    dn = np.rint(scene + stripes).astype(np.uint16)
+    left = without(dn, column_offsets(dn)) - scene
+    columns = np.diff(left.mean(0))
+    assert columns.std() < 0.3 * np.diff(stripes).std()
+
+
+def test_a_scene_without_stripes_is_hardly_touched(fields):
+    offsets = column_offsets(np.rint(fields()).astype(np.uint16))
+    assert np.abs(offsets).max() <= 8  # a fifth of the noise
+
+
+def test_few_lines_and_flat_images_give_nothing(fields):
+    dn = np.rint(fields(50)).astype(np.uint16)
+    assert not column_offsets(dn[:8]).any()
+    assert not column_offsets(np.full((100, 1), 7, np.uint16)).any()
+    assert not column_offsets(np.full((100, 40), 7, np.uint16)).any()
+
+
+def test_what_is_taken_off_stays_a_number_of_sixteen_bits():
+    dn = np.array([[3, 65530]], np.uint16)
+    assert without(dn, np.array([10, -10], np.int32)).tolist() == [[0, 65535]]
