@@ -12,7 +12,7 @@ import numpy as np
 
 from onboard.change.look import Looker
 from onboard.change.pair import Comparison
-from onboard.change.prescan import Frozen, PreScan, statistics_from_list
+from onboard.change.prescan import Frozen, Looked, PreScan, fit_pairs, statistics_from_list
 from onboard.change.registration import Displacement
 from onboard.change.rule import ScoreRule
 from onboard.clock import Stages
@@ -20,8 +20,9 @@ from onboard.config import DetectConfig
 from onboard.errors import InputError
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
-from onboard.sense.acquisition import Acquisition, Reader
-from onboard.sense.chunks import Chunk, sample_chunks
+from onboard.resident import trim
+from onboard.sense.acquisition import U16, Acquisition, Reader
+from onboard.sense.chunks import Chunk, in_parts, largest, plan_sample, sample_chunks
 from onboard.sense.grid import CELL
 from onboard.sense.normalise import BandStatistics
 from onboard.sense.prescan import band_histograms, scene_statistics
@@ -43,36 +44,55 @@ class Arrival:
     def looker(self, statistics: Sequence[BandStatistics], chunks: Sequence[Chunk]) -> Looker:
         """A looker with buffers for the largest of the chunks; one for each thread that looks."""
         infos = [self.acquisition.band(name) for name in self.bundle.bands]
-        largest = max(chunk.cells for chunk in chunks)
-        return Looker(self.bundle, self.encoder, infos, statistics, largest, self.config.min_valid, self.stages)
+        return Looker(self.bundle, self.encoder, infos, statistics, largest(chunks), self.config.min_valid, self.stages)
 
-    def freeze(self, chunks: list[Chunk], past: Sequence[PastPass], memory: Memory) -> Frozen:
-        """The pre-scan.
+    def freeze(self, rows: int, cols: int, past: Sequence[PastPass], memory: Memory) -> Frozen:
+        """The pre-scan of so many rows and columns of cells. Each step lets go of what it held before the next.
 
         Raises:
             InputError: no valid pixel in the acquisition.
         """
-        bands = self.bundle.bands
-        buffer = np.empty(len(bands) * max(chunk.cells for chunk in chunks) * CELL * CELL, dtype=np.uint16)
+        chunks = plan_sample(rows, cols, self.acquisition.block_shape)
         sample = sample_chunks(chunks, self.config.prescan_share, self.config.prescan_all_cells)
-        histograms = band_histograms(self.reader, sample, len(bands), buffer)
+        statistics = self._statistics(chunks, sample)
+        trim()
+        if self.rule.rule != "surprise" or not past:
+            return Frozen(statistics, Displacement.none(), {})
+        displacement, looked = self._look_at(sample, statistics, past[0], memory)
+        trim()
+        pairs = fit_pairs(
+            looked, past, memory, statistics, self.rule, self.bundle.bands, self.encoder.artefact.output,
+            self.config.history, self.bundle.event,
+        )  # fmt: skip
+        return Frozen(statistics, displacement, pairs)
+
+    def _statistics(self, chunks: list[Chunk], sample: list[Chunk]) -> tuple[BandStatistics, ...]:
+        bands = self.bundle.bands
+        histograms = band_histograms(self.reader, self._parts(sample), len(bands), self._buffer(sample))
         if not histograms.any() and len(sample) < len(chunks):
-            histograms = band_histograms(self.reader, chunks, len(bands), buffer)
+            histograms = band_histograms(self.reader, self._parts(chunks), len(bands), self._buffer(chunks))
         if not histograms.any():
             raise InputError(self.acquisition.where, "no valid pixel in it (all no-data or unreadable)", "no-data")
         infos = [self.acquisition.band(name) for name in bands]
-        statistics = tuple(scene_statistics(histograms, infos, self.bundle.normalise))
-        if self.rule.rule != "surprise" or not past:
-            return Frozen(statistics, Displacement.none(), {})
+        return tuple(scene_statistics(histograms, infos, self.bundle.normalise))
+
+    def _look_at(
+        self, sample: list[Chunk], statistics: tuple[BandStatistics, ...], newest: PastPass, memory: Memory
+    ) -> tuple[Displacement, Looked]:
+        parts = self._parts(sample)
         scan = PreScan(
-            self.reader, self.acquisition.grid, bands, sample, self.looker(statistics, chunks), memory, buffer
-        )
-        displacement = scan.displacement(past[0])
-        pairs = scan.pairs(
-            past, displacement, statistics, self.rule, self.encoder.artefact.output, self.config.history,
-            self.bundle.event,
+            self.reader, self.acquisition.grid, self.bundle.bands, self.looker(statistics, parts), memory,
+            self._buffer(sample),
         )  # fmt: skip
-        return Frozen(statistics, displacement, pairs)
+        displacement = scan.displacement([in_parts(chunk, self.config.chunk_px) for chunk in sample], newest)
+        return displacement, scan.look(parts, displacement, encode=self.rule.latent > 0)
+
+    def _parts(self, chunks: Sequence[Chunk]) -> list[Chunk]:
+        return [part for chunk in chunks for part in in_parts(chunk, self.config.chunk_px)]
+
+    def _buffer(self, chunks: Sequence[Chunk]) -> U16:
+        """For the largest part of some chunks of the sample."""
+        return np.empty(len(self.bundle.bands) * largest(self._parts(chunks)) * CELL * CELL, dtype=np.uint16)
 
     def comparisons(self, frozen: Frozen, past: Sequence[PastPass]) -> list[tuple[int, Comparison | None]]:
         """(memory id, comparison) of the past passes that take part, newest first."""

@@ -14,8 +14,8 @@ BESIDE = (
     "enhanced_cells",
 )  # fmt: skip
 """Settings that decide neither scores nor which cells are chosen."""
-DEFAULT_CHUNK_PX = 360_000
-"""About 7 MB of 10-band uint16: a strip of a whole granule (32 x 10,980), or 600 x 600 px."""
+DEFAULT_CHUNK_PX = 131_072
+"""2.6 MB of 10-band uint16: 256 x 512 px."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class DetectConfig:
     prescan_share: float = 1 / 64
     prescan_all_cells: int = 4_096
     threads: int = 1
-    batch: int = 64
+    batch: int = 32
     pictures: int = 24
     products: tuple[str, ...] = ("raw",)
     enhancer: str = "sr-x2-s2"

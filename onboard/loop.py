@@ -35,6 +35,7 @@ from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
 from onboard.keeper import Keeper, Model
 from onboard.report.outcome import CellStatus
+from onboard.resident import give_back
 from onboard.restore.model import Network, load_model
 from onboard.run import Run
 from onboard.sense.acquisition import Acquisition
@@ -192,9 +193,12 @@ class Detector:
         past = store.memory.past(grid, acquisition.sensing_time, self.artefact, self.dtype, config.lookback)
         with acquisition.open(self.bundle.bands) as reader:
             arrival = Arrival(acquisition, reader, self.bundle, self.encoder, self.rule, config, self.stages)
+            large = rows * cols > config.prescan_all_cells
             if row is None or row.settings != config.fingerprint() or (row.rows, row.cols) != (rows, cols):
+                if large:
+                    give_back()  # what loading needed
                 with self.stages.time("prescan"):
-                    frozen = arrival.freeze(chunks, past, store.memory)
+                    frozen = arrival.freeze(rows, cols, past, store.memory)
                     self.vouch([])  # what is usual between two passes was found with the model's latents
                 row = store.state.begin(
                     grid_id, acquisition.sensing_time, acquisition.product_id, self.artefact, config.fingerprint(),
@@ -206,6 +210,8 @@ class Detector:
                 statistics_to_list(frozen.bands),
             )  # fmt: skip
             place = _Place(arrival, row, frozen, memory_id, arrival.comparisons(frozen, past))
+            if large:
+                give_back()  # what the pre-scan needed
             whole = self._chunks(place, chunks, run)
         if whole:
             store.state.commit(row.id, [], [], self._oddities(acquisition, rows, cols), config.budget_bytes)
@@ -213,6 +219,8 @@ class Detector:
                 close_up(store, row, grid, memory_id, acquisition, self.bundle, self.artefact, config.budget_bytes)
             store.state.finish(row.id)
             store.memory.forget(grid, self.artefact, config.keep_passes)
+        if large:
+            give_back()  # what the chunks needed
         return row.id
 
     def _chunks(self, place: _Place, chunks: list[Chunk], run: Run) -> bool:

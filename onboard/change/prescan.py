@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from onboard.sense.aligned import read_chunk
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import Grid
 from onboard.sense.normalise import BandStatistics
+from onboard.sense.tiles import U8
 from onboard.store.memory import Memory, PastPass
 
 
@@ -73,66 +74,81 @@ def statistics_from_list(raw: Sequence[Sequence[float]]) -> tuple[BandStatistics
 
 
 class PreScan:
-    """Looks at the sample of one acquisition.
+    """Looks at the sample of one acquisition; its looker and buffer are gone when it is.
 
     Args:
         reader: the open acquisition.
         grid: of the acquisition.
-        sample: chunks of the sample.
         looker: prepared with the acquisition's band statistics.
         memory: what is remembered of the place.
-        buffer: uint16 for the largest chunk.
+        buffer: uint16 for the largest part of a chunk.
     """
 
     def __init__(
-        self, reader: Reader, grid: Grid, bands: Sequence[str], sample: Sequence[Chunk], looker: Looker, memory: Memory,
-        buffer: U16,
-    ) -> None:  # fmt: skip
-        self._reader, self._grid, self._bands, self._sample = reader, grid, bands, sample
+        self, reader: Reader, grid: Grid, bands: Sequence[str], looker: Looker, memory: Memory, buffer: U16
+    ) -> None:
+        self._reader, self._grid, self._bands = reader, grid, bands
         self._looker, self._memory, self._buffer = looker, memory, buffer
 
-    def displacement(self, past: PastPass) -> Displacement:
-        """Where the acquisition lies against a past pass."""
+    def displacement(self, sample: Sequence[Sequence[Chunk]], past: PastPass) -> Displacement:
+        """Where the acquisition lies against a past pass, by the sample's chunks, each in parts one below the other."""
         samples = []
-        for chunk in self._sample:
-            still = np.zeros((chunk.cells, 2), dtype=np.int64)
-            records, _ = self._memory.read(past.id, chunk, self._looker.dtype)
-            if not is_clear(records).any():
+        for parts in sample:
+            records = [self._memory.read(past.id, part, self._looker.dtype)[0] for part in parts]
+            if not any(is_clear(some).any() for some in records):
                 continue
             try:
-                pixels = read_chunk(self._reader, chunk, self._grid, len(self._bands), still, self._buffer)
+                fine = [self._fine(part) for part in parts]
             except InputError:
                 continue  # counted when its turn comes
-            x, _ = self._looker.prepare(pixels.dn, pixels.quality)
-            samples.append(Sample(chunk.row, chunk.col, self._looker.fine(x), records.reshape(chunk.rows, chunk.cols)))
+            there = np.concatenate([some.reshape(p.rows, p.cols) for some, p in zip(records, parts, strict=True)])
+            samples.append(Sample(parts[0].row, parts[0].col, np.concatenate(fine, axis=1), there))
         return estimate(samples)
 
-    def pairs(
-        self, past: Sequence[PastPass], displacement: Displacement, bands: Sequence[BandStatistics], rule: ScoreRule,
-        output: Tensor, history: int, event: EventHead | None = None,
-    ) -> dict[str, PairModel]:  # fmt: skip
-        """What is usual between the acquisition and each past pass with enough common cells, by its key."""
-        now: list[Records] = []
-        looked: list[Chunk] = []
-        for chunk in self._sample:
-            moves = displacement.of_cells(*cells_of(chunk))
+    def _fine(self, part: Chunk) -> U8:
+        """Network input of the 10 m bands, (F, H, W), where the file has them."""
+        still = np.zeros((part.cells, 2), dtype=np.int64)
+        pixels = read_chunk(self._reader, part, self._grid, len(self._bands), still, self._buffer)
+        return self._looker.fine(self._looker.prepare(pixels.dn, pixels.quality)[0])
+
+    def look(self, parts: Sequence[Chunk], displacement: Displacement, encode: bool) -> Looked:
+        """The sample as the chunks will be looked at."""
+        found = Looked([], [])
+        for part in parts:
+            moves = displacement.of_cells(*cells_of(part))
             try:
-                pixels = read_chunk(self._reader, chunk, self._grid, len(self._bands), moves, self._buffer)
+                pixels = read_chunk(self._reader, part, self._grid, len(self._bands), moves, self._buffer)
             except InputError:
                 continue
-            now.append(self._looker.look(pixels.dn, pixels.quality, encode=rule.latent > 0).records)
-            looked.append(chunk)
-        if not now:
-            return {}
-        old = [
-            (
-                np.concatenate([self._memory.read(one.id, chunk, self._looker.dtype)[0] for chunk in looked]),
-                statistics_from_list(one.statistics),
-            )
-            for one in past
-        ]
-        models = fit_history(np.concatenate(now), bands, old, rule, self._bands, output, history, event)
-        return {one.key: model for one, model in zip(past, models, strict=True) if model is not None}
+            found.records.append(self._looker.look(pixels.dn, pixels.quality, encode).records)
+            found.chunks.append(part)
+        return found
+
+
+class Looked(NamedTuple):
+    """What could be read of a sample: its chunks, and the records (cells,) of each."""
+
+    chunks: list[Chunk]
+    records: list[Records]
+
+
+def fit_pairs(
+    looked: Looked, past: Sequence[PastPass], memory: Memory, statistics: Sequence[BandStatistics], rule: ScoreRule,
+    bands: Sequence[str], output: Tensor, history: int, event: EventHead | None = None,
+) -> dict[str, PairModel]:  # fmt: skip
+    """What is usual between the acquisition and each past pass with enough common cells, by its key."""
+    if not looked.records:
+        return {}
+    now = np.concatenate(looked.records)
+    old = [
+        (
+            np.concatenate([memory.read(one.id, chunk, now.dtype)[0] for chunk in looked.chunks]),
+            statistics_from_list(one.statistics),
+        )
+        for one in past
+    ]
+    models = fit_history(now, statistics, old, rule, bands, output, history, event)
+    return {one.key: model for one, model in zip(past, models, strict=True) if model is not None}
 
 
 def cells_of(chunk: Chunk) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

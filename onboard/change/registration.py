@@ -72,41 +72,52 @@ class Sample:
 
 def estimate(samples: Sequence[Sample]) -> Displacement:
     """The displacement that the sample shows; none where it shows too little."""
-    blocks = [block for sample in samples for block in _blocks_of(sample)]
+    blocks = [(sample, row, col) for sample in samples for row, col in _clear_blocks(sample)]
     if len(blocks) < MIN_BLOCKS:
         return Displacement.none()
     step = -(-len(blocks) // MAX_BLOCKS)
-    peaks = [found for block in blocks[::step] if (found := _peak(*block)) is not None]
+    peaks = [found for block in blocks[::step] if (found := _peak(*_cut(*block))) is not None]
     if len(peaks) < MIN_BLOCKS:
         return Displacement.none()
     where, moved, weight = (np.array(column) for column in zip(*peaks, strict=True))
     return Displacement(_robust_plane(where, moved, weight))
 
 
-def _blocks_of(sample: Sample) -> list[tuple[tuple[float, float, float], U8, NDArray[np.uint8]]]:
-    """(position, new pixels with a margin, past means) of each block whose cells are all clear."""
+def _block_shape(sample: Sample) -> tuple[int, int]:
+    """(rows, cols) of the blocks of a sample, in cells."""
+    high = 2 if len(sample.past) >= 2 else 1
+    return high, BLOCK_CELLS // high
+
+
+def _clear_blocks(sample: Sample) -> list[tuple[int, int]]:
+    """First (row, col) in the sample of each block whose cells are all clear."""
     rows, cols = sample.past.shape
-    high = 2 if rows >= 2 else 1
-    wide = BLOCK_CELLS // high
-    found = []
-    for row in range(0, rows - high + 1, high):
-        for col in range(0, cols - wide + 1, wide):
-            past = sample.past[row : row + high, col : col + wide]
-            top, left = row * CELL - SEARCH_PX, col * CELL - SEARCH_PX
-            bottom, right = (row + high) * CELL + SEARCH_PX, (col + wide) * CELL + SEARCH_PX
-            if top < 0 or left < 0 or bottom > sample.fine.shape[1] or right > sample.fine.shape[2]:
-                # at the edge of the chunk: repeat its last pixels
-                ys = np.clip(np.arange(top, bottom), 0, sample.fine.shape[1] - 1)
-                xs = np.clip(np.arange(left, right), 0, sample.fine.shape[2] - 1)
-                pixels = sample.fine[:, ys[:, None], xs]
-            else:
-                pixels = sample.fine[:, top:bottom, left:right]
-            if not is_clear(past.reshape(-1)).all():
-                continue
-            fine = past["fine"].reshape(high, wide, -1, FINE, FINE).transpose(2, 0, 3, 1, 4)
-            where = (1.0, sample.row + row + high / 2, sample.col + col + wide / 2)
-            found.append((where, pixels, fine.reshape(-1, high * FINE, wide * FINE)))
-    return found
+    high, wide = _block_shape(sample)
+    clear = is_clear(sample.past.reshape(-1)).reshape(rows, cols)
+    return [
+        (row, col)
+        for row in range(0, rows - high + 1, high)
+        for col in range(0, cols - wide + 1, wide)
+        if clear[row : row + high, col : col + wide].all()
+    ]
+
+
+def _cut(sample: Sample, row: int, col: int) -> tuple[tuple[float, float, float], U8, NDArray[np.uint8]]:
+    """(position, new pixels with a margin, past means) of a block."""
+    high, wide = _block_shape(sample)
+    past = sample.past[row : row + high, col : col + wide]
+    top, left = row * CELL - SEARCH_PX, col * CELL - SEARCH_PX
+    bottom, right = (row + high) * CELL + SEARCH_PX, (col + wide) * CELL + SEARCH_PX
+    if top < 0 or left < 0 or bottom > sample.fine.shape[1] or right > sample.fine.shape[2]:
+        # at the edge of the chunk: repeat its last pixels
+        ys = np.clip(np.arange(top, bottom), 0, sample.fine.shape[1] - 1)
+        xs = np.clip(np.arange(left, right), 0, sample.fine.shape[2] - 1)
+        pixels = sample.fine[:, ys[:, None], xs]
+    else:
+        pixels = sample.fine[:, top:bottom, left:right]
+    fine = past["fine"].reshape(high, wide, -1, FINE, FINE).transpose(2, 0, 3, 1, 4)
+    where = (1.0, sample.row + row + high / 2, sample.col + col + wide / 2)
+    return where, pixels, fine.reshape(-1, high * FINE, wide * FINE)
 
 
 def _peak(

@@ -134,9 +134,7 @@ def fit_pair(
     pair = Pair(now).against(past)
     a, b = pair.now, pair.past
     valid = np.ones(a.rows.shape[1:], bool) if pair.hidden is None else ~pair.hidden
-    rows_now, rows_past = (standardised(one.rows[:, valid]).T for one in (a, b))  # (rows, B) fine bands first
-    f = now["fine"].shape[1]
-    forward, backward = _ridge(rows_past, rows_now[:, :f], rule.ridge), _ridge(rows_now, rows_past[:, :f], rule.ridge)
+    forward, backward, residual_spread = _predictions(a.rows, b.rows, valid, now["fine"].shape[1], rule.ridge)
     usable = np.asarray(valid.all(axis=0))
     spectra_now, spectra_past = (standardised(one.coarse).transpose(1, 2, 0) for one in (a, b))
     mean, whiten = _whitening(spectra_past[usable], rule.shrink)
@@ -159,8 +157,7 @@ def fit_pair(
             evidence = evidence._replace(wet=wet, dry=dry)
     model = PairModel(
         forward, backward, mean, whiten, medians, loss_weight=0.0, water_weight=0.0, event_weight=0.0,
-        event_above=0.0, residual_spread=_usual_size(rows_now, rows_past, forward, backward), surprise=(0.0, 1.0),
-        latent=(0.0, 1.0),
+        event_above=0.0, residual_spread=residual_spread, surprise=(0.0, 1.0), latent=(0.0, 1.0),
     )  # fmt: skip
     if event is not None:
         there = EventTest(event, bands, statistics_now, statistics_past, model.residual_map)
@@ -240,20 +237,42 @@ def _unusual(spectra: NDArray[np.floating[Any]], model: tuple[F64, F64]) -> F64:
     return np.asarray((((spectra - mean) @ whiten.T) ** 2).mean(axis=2))
 
 
-def _ridge(source: F64, target: F64, ridge: float) -> F64:
+def _predictions(now: F32, past: F32, valid: NDArray[np.bool_], fine: int, ridge: float) -> tuple[F64, F64, F64]:
+    """Maps forward and backward, (B + 1, F), and the usual size (2 F,) of what they leave; see `PairModel`.
+
+    Spectra of a whole sample are the most that the pre-scan holds: they wait as float32, which is exact, and only one
+    pass at a time is widened to float64.
+
+    Args:
+        now, past: network input of all bands on fine sub-cells, fine bands first: float32 (B, ...).
+        valid: bool (...).
+        fine: F, how many of the bands are fine.
+    """
+    rows_now, rows_past = (((one[:, valid] - INPUT_ZERO) * INPUT_STEP).T for one in (now, past))  # (rows, B)
+    forward = _ridge(rows_past, rows_now[:, :fine], ridge)
+    backward = _ridge(rows_now, rows_past[:, :fine], ridge)
+    spread = [_usual_size(rows_past, rows_now[:, :fine], forward), _usual_size(rows_now, rows_past[:, :fine], backward)]
+    return forward, backward, np.concatenate(spread) + MIN_RESIDUAL
+
+
+def _ridge(source: F32, target: F32, ridge: float) -> F64:
     """Linear map (B + 1, F) with the constant in its last row."""
-    mean, target_mean = source.mean(axis=0), target.mean(axis=0)
-    centred = source - mean
+    centred, wanted = source.astype(np.float64), target.astype(np.float64)
+    mean, target_mean = centred.mean(axis=0), wanted.mean(axis=0)
+    centred -= mean
+    wanted -= target_mean
     gram = centred.T @ centred / len(source) + ridge * np.eye(source.shape[1])
-    slope = np.linalg.solve(gram, centred.T @ (target - target_mean) / len(source))
+    slope = np.linalg.solve(gram, centred.T @ wanted / len(source))
     return np.vstack([slope, target_mean - mean @ slope])
 
 
-def _usual_size(now: F64, past: F64, forward: F64, backward: F64) -> F64:
-    """Median size of what spectra (rows, B) of either pass leave of the other, as a standard deviation: (2 F,)."""
-    f = forward.shape[1]
-    left = [now[:, :f] - past @ forward[:-1] - forward[-1], past[:, :f] - now @ backward[:-1] - backward[-1]]
-    return np.concatenate([1.4826 * np.median(np.abs(one), axis=0) for one in left]) + MIN_RESIDUAL
+def _usual_size(source: F32, target: F32, prediction: F64) -> F64:
+    """Median size of what spectra (rows, B) leave of a target (rows, F), as a standard deviation: (F,)."""
+    left = target.astype(np.float64)
+    left -= source.astype(np.float64) @ prediction[:-1]
+    left -= prediction[-1]
+    np.abs(left, out=left)
+    return np.asarray(1.4826 * np.median(left, axis=0, overwrite_input=True))
 
 
 def _whitening(spectra: F64, shrink: float) -> tuple[F64, F64]:

@@ -111,9 +111,6 @@ def run(args: argparse.Namespace) -> int:
     from onboard.infer.runtime import load_encoder
     from onboard.keeper import Keeper
     from onboard.loop import Detector
-    from onboard.report.collect import collect
-    from onboard.report.products import write_products
-    from onboard.report.write import write_all
     from onboard.sense.acquisition import Acquisition
     from onboard.store import Store
 
@@ -170,6 +167,10 @@ def run(args: argparse.Namespace) -> int:
             for note in source.notes:
                 log.info("%s: %s", source.where, note)
         with stages.time("report"):
+            from onboard.report.collect import collect  # here: no score waits for what only the report needs
+            from onboard.report.products import write_products
+            from onboard.report.write import write_all
+
             outcome = collect(
                 store, result, streams, config, bundle, encoder, stages.seconds, perf_counter() - start, classifier
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from onboard.errors import DiskFullError
@@ -26,16 +27,22 @@ def write_all(outcome: Outcome, out_dir: Path) -> list[Path]:
         DiskFullError: no space left; files already in place stay whole.
         OSError: the folder cannot be written for another reason.
     """
-    contents: dict[str, bytes] = {"detections.geojson": geojson.render(outcome).encode()}
-    contents.update(scoremap.render(outcome))
-    contents["report.html"] = page.render(outcome).encode()
-    contents["summary.json"] = summary.render(outcome, (*contents, "summary.json")).encode()
+    contents: tuple[Callable[[], Mapping[str, bytes]], ...] = (  # one after another: a page of a granule is megabytes
+        lambda: {"detections.geojson": geojson.render(outcome).encode()},
+        lambda: scoremap.render(outcome),
+        lambda: {"report.html": page.render(outcome).encode()},
+    )
+    written: list[Path] = []
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
+        for make in contents:
+            written += [_write(out_dir / name, data) for name, data in make().items()]
+        names = [path.name for path in written]
         for stale in sorted(out_dir.iterdir()):
-            if NUMBERED.fullmatch(stale.name) and stale.name not in contents:
+            if NUMBERED.fullmatch(stale.name) and stale.name not in names:
                 stale.unlink()
-        return [_write(out_dir / name, data) for name, data in contents.items()]
+        text = summary.render(outcome, (*names, "summary.json")).encode()
+        return [*written, _write(out_dir / "summary.json", text)]
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFullError(f"{out_dir}: the disk is full; the outputs are incomplete, the store is not") from error

@@ -13,8 +13,8 @@ STORE_VERSION = 4
 BUSY_TIMEOUT_S = 5.0
 PAGE_BYTES = 32_768
 """Strips and products are 5 to 170 kB: pages of 4 kB would chain dozens of them."""
-CACHE_KIB = 4096
-"""The access pattern is sequential: a larger page cache buys nothing."""
+CACHE_KIB = 1024
+"""Of each database. The access pattern is sequential: a larger page cache buys nothing."""
 
 
 class OtherVersionError(StoreError):

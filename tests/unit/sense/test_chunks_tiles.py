@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onboard.sense.chunks import LARGEST_BLOCK_PX, plan_chunks, sample_chunks
+from onboard.sense.chunks import in_parts, plan_chunks, plan_sample, sample_chunks
 from onboard.sense.grid import CELL
 from onboard.sense.tiles import apply_tables, sub_cell_means, sub_cell_share, to_tiles, valid_pixels
 
@@ -16,14 +16,30 @@ def test_chunks_cover_every_cell_once_within_the_memory_bound(rows, cols, block_
     for index, chunk in enumerate(plan_chunks(rows, cols, (block_height, block_width), max_px)):
         assert chunk.index == index
         seen[chunk.row : chunk.row + chunk.rows, chunk.col : chunk.col + chunk.cols] += 1
-        assert chunk.cells * CELL * CELL <= max(max_px, LARGEST_BLOCK_PX, CELL * CELL)
+        assert chunk.cells * CELL * CELL <= max(max_px, CELL * CELL)
     assert (seen == 1).all()
 
 
-@pytest.mark.parametrize(("block", "shape"), [((1, 10980), (1, 343)), ((512, 512), (16, 16)), ((1024, 1024), (32, 32))])
+@pytest.mark.parametrize(("block", "shape"), [((1, 10980), (1, 115)), ((512, 512), (8, 16)), ((1024, 1024), (4, 32))])
 def test_chunks_follow_the_files_own_blocks(block, shape):
     first = plan_chunks(343, 343, block)[0]
     assert (first.rows, first.cols) == shape
+
+
+def test_a_block_that_is_too_large_is_read_part_after_part_before_the_next():
+    chunks = plan_chunks(40, 40, (512, 512), 64 * CELL * CELL)
+    assert [(c.row, c.col, c.rows, c.cols) for c in chunks[:5]] == [(r, 0, 4, 16) for r in (0, 4, 8, 12)] + [
+        (0, 16, 4, 16)
+    ]
+    assert [c.strip for c in chunks] == sorted(c.row // 16 for c in chunks)
+
+
+def test_parts_cover_a_chunk_in_the_order_of_its_cells():
+    (chunk,) = plan_sample(10, 7, (320, 224))
+    parts = in_parts(chunk, 20 * CELL * CELL)
+    assert [(p.row, p.rows) for p in parts] == [(0, 2), (2, 2), (4, 2), (6, 2), (8, 2)]
+    assert {(p.col, p.cols) for p in parts} == {(0, 7)}
+    assert in_parts(chunk, 1) == in_parts(chunk, 7 * CELL * CELL)  # a row of cells is the least
 
 
 def test_a_large_grid_is_sampled_and_a_small_one_read_whole():

@@ -1,0 +1,36 @@
+"""Memory that is given back: less is resident afterwards, and everything still works."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from onboard.resident import give_back, trim
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is resident is read from /proc")
+
+
+def resident_kb(kind: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(kind))
+
+
+def test_pages_of_libraries_are_let_go_and_come_back():
+    import rasterio
+
+    before, answer = resident_kb("RssFile"), np.linalg.inv(np.eye(3) * 2)
+    give_back()
+    assert resident_kb("RssFile") < before
+    assert (np.linalg.inv(np.eye(3) * 2) == answer).all()
+    assert rasterio.crs.CRS.from_epsg(32633).to_epsg() == 32633
+
+
+def test_freed_heap_is_returned_although_something_above_it_lives():
+    held = [np.zeros(60_000, dtype=np.uint8) + 1 for _ in range(400)]  # 24 MB, each too small for a mapping of its own
+    above = held.pop()
+    del held
+    before = resident_kb("RssAnon")
+    trim()
+    assert resident_kb("RssAnon") < before - 10_000
+    assert above.all()
