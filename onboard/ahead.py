@@ -1,7 +1,8 @@
-"""Chunks read and looked at ahead of their comparison: stages on threads of their own, in order, in bounded buffers.
+"""Chunks read, looked at and compared ahead of the loop: stages on threads of their own, in order, in bounded buffers.
 
-While the loop compares and stores one chunk, the next ones are looked at, one by each looker, and the one after them is
-read. numpy, GDAL and the runtime let go of the interpreter while they work, so all cores are busy in one process.
+While the loop chooses from one chunk and stores it, the next ones are looked at and compared with the memory, each by a
+thread of its own, and the one after them is read. numpy, GDAL, SQLite and the runtime let go of the interpreter while
+they work, so all cores are busy in one process.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from onboard.change.look import Look, Looker
 from onboard.change.prescan import cells_of
 from onboard.change.registration import Displacement
 from onboard.clock import Stages
+from onboard.compare import Compared, Comparer
 from onboard.errors import InputError
 from onboard.sense.acquisition import Mask, Reader
 from onboard.sense.aligned import Pixels, read_chunk
@@ -27,7 +29,7 @@ from onboard.sense.grid import CELL, Grid
 
 @dataclass(frozen=True)
 class Part:
-    """One chunk: its pixels and what was seen of it, or the fault that hit it.
+    """One chunk: its pixels, what was seen of it and what that is against the memory, or the fault that hit it.
 
     The pixels are overwritten once the part after it has been asked for.
     """
@@ -36,6 +38,7 @@ class Part:
     pixels: Pixels | None = None
     truth: Mask | None = None
     look: Look | None = None
+    compared: Compared | None = None
     fault: InputError | None = None
 
 
@@ -45,11 +48,11 @@ def look_ahead(
     bands: int,
     chunks: Sequence[Chunk],
     displacement: Displacement,
-    lookers: Sequence[Looker],
+    workers: Sequence[tuple[Looker, Comparer]],
     stages: Stages,
 ) -> Generator[Part, None, None]:
-    """Every chunk in order. `reader` and the lookers, one for each thread that looks, belong to this until it ends."""
-    depth = len(lookers) + 1
+    """Every chunk in order. `reader` and the workers, one for each thread that looks, belong to this until it ends."""
+    depth = len(workers) + 1
     largest = max((chunk.cells for chunk in chunks), default=0) * CELL * CELL * bands
     buffers = [np.empty(largest, dtype=np.uint16) for _ in range(min(depth + 1, len(chunks)))]
 
@@ -63,21 +66,22 @@ def look_ahead(
         except InputError as error:
             return Part(chunk, fault=error)
 
-    def look(coming: Future[Part], looker: Looker) -> Part:
+    def look(coming: Future[Part], looker: Looker, comparer: Comparer) -> Part:
         part = coming.result()
         if part.pixels is None:
             return part
-        return Part(part.chunk, part.pixels, part.truth, looker.look(part.pixels.dn, part.pixels.quality))
+        seen = looker.look(part.pixels.dn, part.pixels.quality)
+        return Part(part.chunk, part.pixels, part.truth, seen, comparer.compare(seen.records, part.chunk))
 
     with ExitStack() as stack:
         reading = stack.enter_context(ThreadPoolExecutor(1, "read"))
-        looking = [stack.enter_context(ThreadPoolExecutor(1, "look")) for _ in lookers]
+        looking = [stack.enter_context(ThreadPoolExecutor(1, "look")) for _ in workers]
         ahead: deque[Future[Part]] = deque()
 
         def start(index: int) -> None:
             if index < len(chunks):
-                turn = index % len(lookers)
-                ahead.append(looking[turn].submit(look, reading.submit(read, index), lookers[turn]))
+                turn = index % len(workers)
+                ahead.append(looking[turn].submit(look, reading.submit(read, index), *workers[turn]))
 
         for index in range(depth):
             start(index)

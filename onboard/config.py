@@ -14,8 +14,8 @@ BESIDE = (
     "enhanced_cells",
 )  # fmt: skip
 """Settings that decide neither scores nor which cells are chosen."""
-DEFAULT_CHUNK_PX = 131_072
-"""2.6 MB of 10-band uint16: 256 x 512 px."""
+DEFAULT_CHUNK_PX = 262_144
+"""5.2 MB of 10-band uint16: 512 x 512 px."""
 
 
 @dataclass(frozen=True)

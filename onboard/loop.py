@@ -7,21 +7,18 @@ by the next run from there. Reading and looking run ahead in threads of their ow
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-
-import numpy as np
-from numpy.typing import NDArray
 
 from onboard.ahead import Part, look_ahead
 from onboard.arrival import Arrival
 from onboard.change.pair import Comparison
 from onboard.change.prescan import Frozen, statistics_to_list
-from onboard.change.record import Records, is_clear, record_dtype
+from onboard.change.record import Records, record_dtype
 from onboard.change.rule import ScoreRule
-from onboard.change.score import score_cells
 from onboard.clock import Stages
 from onboard.closing import close_up
+from onboard.compare import Comparer
 from onboard.config import DetectConfig
 from onboard.downlink.areas import Areas
 from onboard.downlink.asked import Asked
@@ -34,7 +31,6 @@ from onboard.found import chunk_row, not_looked_at
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
 from onboard.keeper import Keeper, Model
-from onboard.report.outcome import CellStatus
 from onboard.resident import give_back
 from onboard.restore.model import Network, load_model
 from onboard.run import Run
@@ -231,20 +227,30 @@ class Detector:
         total = row.rows * row.cols
         finished = total - sum(chunk.cells for chunk in todo)
         lookers = [arrival.looker(place.frozen.bands, chunks) for _ in range(self.config.threads)]
+        past, output, history = place.past, self.encoder.artefact.output, self.config.history
         grid = run.grids[row.grid_id]
         chooser = Chooser(
             self.store.queue, self.config.budget_bytes, arrival.acquisition, grid, self.bundle.bands, self.artefact,
             self.store.state.chunks(row.id), self.areas.weights(grid) if self.areas else None,
         )  # fmt: skip
-        parts = look_ahead(
-            arrival.reader, arrival.acquisition.grid, len(self.bundle.bands), todo, place.frozen.displacement, lookers,
-            self.stages,
-        )  # fmt: skip
         wanted = Asked(self.queries, arrival.acquisition, grid, self.artefact)
-        with closing(parts), wanted:
-            return self._compare_and_choose(place, parts, chooser, wanted, finished, run)
+        with ExitStack() as stack:
+            stack.enter_context(wanted)
+            comparers = [
+                Comparer(
+                    stack.enter_context(self.store.memory.reader()), past, self.dtype, self.rule, output, history,
+                    self.stages,
+                )
+                for _ in lookers
+            ]  # fmt: skip
+            parts = look_ahead(
+                arrival.reader, arrival.acquisition.grid, len(self.bundle.bands), todo, place.frozen.displacement,
+                list(zip(lookers, comparers, strict=True)), self.stages,
+            )  # fmt: skip
+            stack.enter_context(closing(parts))
+            return self._choose(place, parts, chooser, wanted, finished, run)
 
-    def _compare_and_choose(
+    def _choose(
         self, place: _Place, parts: Iterator[Part], chooser: Chooser, wanted: Asked, finished: int, run: Run
     ) -> bool:
         """The chunks that are not yet committed."""
@@ -255,19 +261,21 @@ class Detector:
         asked: list[NewProduct] = []
         for part in parts:
             chunk = part.chunk
-            if part.look is None or part.pixels is None:
+            if part.look is None or part.pixels is None or part.compared is None:
                 assert part.fault is not None
                 counters[part.fault.kind] = counters.get(part.fault.kind, 0) + 1
                 counters["cells_not_read"] = counters.get("cells_not_read", 0) + chunk.cells
                 run.refused.append(part.fault)
                 group.append((not_looked_at(chunk), None))
             else:
-                score, status = self._compare(part.look.records, chunk, place.past, counters)
+                found = part.compared
+                if found.damaged:
+                    counters["memory_crc"] = counters.get("memory_crc", 0) + found.damaged
                 truth = None if part.truth is None else part.look.share_of(part.truth)
-                group.append((chunk_row(chunk, status, score, truth), part.look.records))
+                group.append((chunk_row(chunk, found.status, found.score, truth), part.look.records))
                 with self.stages.time("choose"):
-                    chooser.offer(chunk, score, part.pixels.original, part.look.visible())
-                    asked += wanted.offer(chunk, score)
+                    chooser.offer(chunk, found.score, part.pixels.original, part.look.visible())
+                    asked += wanted.offer(chunk, found.score)
             finished += chunk.cells
             run.tiles += chunk.cells
             stopping = self.stop()
@@ -281,29 +289,6 @@ class Detector:
                 return False
         self._commit(row.id, place.memory_id, group, chooser, asked, counters)
         return True
-
-    def _compare(
-        self, now: Records, chunk: Chunk, past: list[tuple[int, Comparison | None]], counters: dict[str, int]
-    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Score against past passes, newest first, until every clear cell has its k looks."""
-        clear = is_clear(now)
-        seen = np.zeros(len(now), dtype=np.int64)
-        looks: list[tuple[Records, Comparison | None]] = []
-        with self.stages.time("recall"):
-            for identity, comparison in past:
-                records, bad = self.store.memory.read(identity, chunk, self.dtype)
-                if bad:
-                    counters["memory_crc"] = counters.get("memory_crc", 0) + bad
-                looks.append((records, comparison))
-                seen += is_clear(records)
-                if (seen[clear] >= self.config.history).all():
-                    break
-        with self.stages.time("score"):
-            score = score_cells(now, looks, self.rule, self.encoder.artefact.output, self.config.history)
-        status = np.full(len(now), CellStatus.SCORED, dtype=np.uint8)
-        status[np.isnan(score)] = CellStatus.FIRST_LOOK
-        status[~clear] = CellStatus.UNKNOWN
-        return score, status
 
     def _commit(
         self,

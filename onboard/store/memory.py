@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from onboard.change.record import Records, damaged, describe
 from onboard.errors import StoreError
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import Grid
-from onboard.store.database import OtherVersionError, open_database, transaction
+from onboard.store.database import OtherVersionError, open_database, open_to_read, transaction
 
 SCHEMA = """
 CREATE TABLE pass (
@@ -42,7 +43,47 @@ class PastPass(NamedTuple):
         return f"{self.sensing_time.isoformat()} {self.product_id}"
 
 
-class Memory:
+class MemoryReader:
+    """Reads records over a connection of its own, for one thread at a time. Use as a context manager."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    def read(self, pass_id: int, chunk: Chunk, dtype: np.dtype[Any]) -> tuple[Records, int]:
+        """Records of a past pass over a chunk's cells.
+
+        Returns:
+            Records (cells,), all zero where nothing is remembered, and how many failed their checksum (zeroed).
+        """
+        out = np.zeros((chunk.rows, chunk.cols), dtype=dtype)
+        strips = self._db.execute(
+            "SELECT row, col, cols, records FROM strip WHERE pass=? AND row>=? AND row<? AND col<? AND col+cols>?",
+            (pass_id, chunk.row, chunk.row + chunk.rows, chunk.col + chunk.cols, chunk.col),
+        )
+        for row, col, cols, blob in strips:
+            if len(blob) != cols * dtype.itemsize:
+                continue
+            strip = np.frombuffer(blob, dtype=dtype)
+            first, last = max(col, chunk.col), min(col + cols, chunk.col + chunk.cols)
+            out[row - chunk.row, first - chunk.col : last - chunk.col] = strip[first - col : last - col]
+        flat = out.reshape(-1)
+        bad = damaged(flat)
+        if bad.any():
+            flat[bad] = np.zeros(1, dtype=dtype)
+        return flat, int(bad.sum())
+
+
+class Memory(MemoryReader):
     """Large and disposable: when it cannot be opened it begins anew, and every place is a first look again.
 
     Attributes:
@@ -53,18 +94,19 @@ class Memory:
         self._path = path
         self.reset: str | None = None
         try:
-            self._db = open_database(path, SCHEMA, "NORMAL")
+            db = open_database(path, SCHEMA, "NORMAL")
         except OtherVersionError:
             raise
         except StoreError as error:
             self.reset = str(error)
             for suffix in ("", "-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
-            self._db = open_database(path, SCHEMA, "NORMAL")
+            db = open_database(path, SCHEMA, "NORMAL")
+        super().__init__(db)
 
-    def close(self) -> None:
-        """Close the database."""
-        self._db.close()
+    def reader(self) -> MemoryReader:
+        """For another thread: sees what is committed, and holds nothing up."""
+        return MemoryReader(open_to_read(self._path))
 
     def enter(
         self,
@@ -106,29 +148,6 @@ class Memory:
             (grid_key(grid), before.isoformat()),
         )
         return [row[0] for row in rows.fetchall()]
-
-    def read(self, pass_id: int, chunk: Chunk, dtype: np.dtype[Any]) -> tuple[Records, int]:
-        """Records of a past pass over a chunk's cells.
-
-        Returns:
-            Records (cells,), all zero where nothing is remembered, and how many failed their checksum (zeroed).
-        """
-        out = np.zeros((chunk.rows, chunk.cols), dtype=dtype)
-        strips = self._db.execute(
-            "SELECT row, col, cols, records FROM strip WHERE pass=? AND row>=? AND row<? AND col<? AND col+cols>?",
-            (pass_id, chunk.row, chunk.row + chunk.rows, chunk.col + chunk.cols, chunk.col),
-        )
-        for row, col, cols, blob in strips:
-            if len(blob) != cols * dtype.itemsize:
-                continue
-            strip = np.frombuffer(blob, dtype=dtype)
-            first, last = max(col, chunk.col), min(col + cols, chunk.col + chunk.cols)
-            out[row - chunk.row, first - chunk.col : last - chunk.col] = strip[first - col : last - col]
-        flat = out.reshape(-1)
-        bad = damaged(flat)
-        if bad.any():
-            flat[bad] = np.zeros(1, dtype=dtype)
-        return flat, int(bad.sum())
 
     def write(self, pass_id: int, items: Sequence[tuple[Chunk, Records]]) -> None:
         """Remember the records (cells,) of a group of chunks in one transaction; the same cells are replaced."""

@@ -1,4 +1,4 @@
-"""Reading and looking run ahead on threads; whoever follows cannot tell, except by the time it takes."""
+"""Reading, looking and comparing run ahead on threads; whoever follows cannot tell, except by the time it takes."""
 
 import threading
 import time
@@ -13,6 +13,7 @@ from onboard.change.look import Look
 from onboard.change.record import record_dtype
 from onboard.change.registration import Displacement
 from onboard.clock import Stages
+from onboard.compare import Compared
 from onboard.errors import InputError
 from onboard.sense.acquisition import Reader
 from onboard.sense.chunks import plan_chunks
@@ -62,8 +63,22 @@ class Mean:
         return Look(records, np.ones(dn.shape[1:], dtype=bool))
 
 
+class Row:
+    """A comparer that gives each cell the row it lies in for a score; never used by two threads at once."""
+
+    def __init__(self):
+        self.thread = None
+
+    def compare(self, now, chunk):
+        self.thread = self.thread or threading.get_ident()
+        assert threading.get_ident() == self.thread
+        assert (now["fine"] == chunk.row + 1).all()
+        return Compared(np.full(2, chunk.row, np.float32), np.zeros(2, np.uint8), 0)
+
+
 def ahead(reader, lookers, chunks=CHUNKS):
-    return look_ahead(reader, GRID, 1, chunks, Displacement.none(), lookers, Stages())
+    workers = [(looker, Row()) for looker in lookers]
+    return look_ahead(reader, GRID, 1, chunks, Displacement.none(), workers, Stages())
 
 
 def lookers(count):
@@ -84,6 +99,7 @@ def test_every_chunk_comes_once_in_order_with_its_own_pixels_and_look(count):
         assert (part.pixels.dn == row + 1).all()
         assert (part.truth == (row % 2 == 0)).all()
         assert (part.look.records["fine"] == row + 1).all()
+        assert (part.compared.score == row).all()
         seen.append(part.chunk)
     assert seen == CHUNKS
     assert reader.rows == list(range(ROWS))
@@ -98,6 +114,7 @@ def test_a_fault_stays_with_its_chunk(count, broken):
             assert part.fault is BROKEN
             assert part.pixels is None
             assert part.look is None
+            assert part.compared is None
         else:
             assert part.fault is None
             assert (part.pixels.dn == part.chunk.row + 1).all()

@@ -20,7 +20,7 @@ def test_chunks_cover_every_cell_once_within_the_memory_bound(rows, cols, block_
     assert (seen == 1).all()
 
 
-@pytest.mark.parametrize(("block", "shape"), [((1, 10980), (1, 115)), ((512, 512), (8, 16)), ((1024, 1024), (4, 32))])
+@pytest.mark.parametrize(("block", "shape"), [((1, 10980), (1, 172)), ((512, 512), (16, 16)), ((1024, 1024), (8, 32))])
 def test_chunks_follow_the_files_own_blocks(block, shape):
     first = plan_chunks(343, 343, block)[0]
     assert (first.rows, first.cols) == shape

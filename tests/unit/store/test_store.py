@@ -1,4 +1,5 @@
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -85,6 +86,19 @@ def test_a_flipped_bit_in_the_memory_is_counted_and_reads_as_absent(tmp_path):
         found, bad = store.memory.read(identity, Chunk(0, 0, 0, 1, 10), DTYPE)
     assert bad == 1
     assert found["flags"].tolist() == [1, 1, 1, 0, 1, 1, 1, 1, 1, 1]
+
+
+def test_a_reader_for_another_thread_sees_what_is_committed_and_cannot_write(tmp_path):
+    with Store(tmp_path) as store, store.memory.reader() as reader:
+        identity = store.memory.enter(GRID, T0, "p", "a", DTYPE, [])
+        written = records(10)
+        store.memory.write(identity, [(Chunk(0, 0, 0, 1, 10), written)])
+        with ThreadPoolExecutor(1) as other:
+            found, bad = other.submit(reader.read, identity, Chunk(0, 0, 0, 1, 10), DTYPE).result()
+        assert bad == 0
+        assert (found == written).all()
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader._db.execute("DELETE FROM strip")
 
 
 def test_forget_keeps_the_newest_passes(tmp_path):

@@ -1,0 +1,81 @@
+"""A look against what is remembered of its cells: recall and score of one chunk, on the thread that looked at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onboard.change.pair import Comparison
+from onboard.change.record import Records, is_clear
+from onboard.change.rule import ScoreRule
+from onboard.change.score import score_cells
+from onboard.clock import Stages
+from onboard.infer.bundle import Tensor
+from onboard.report.outcome import CellStatus
+from onboard.sense.chunks import Chunk
+from onboard.store.memory import MemoryReader
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What came of a chunk's cells.
+
+    Attributes:
+        score: float32 (cells,), nan = unknown.
+        status: uint8 (cells,) of `CellStatus`.
+        damaged: records that failed their checksum, and count as never seen.
+    """
+
+    score: NDArray[np.float32]
+    status: NDArray[np.uint8]
+    damaged: int
+
+
+class Comparer:
+    """Compares chunks of one acquisition; one for each thread.
+
+    Args:
+        memory: of its own.
+        past: passes by their id in the memory, newest first, each with what compares it (None: distances alone).
+        dtype: of the records.
+        output: the artefact's output tensor.
+        history: k, how many clear past looks count.
+    """
+
+    def __init__(
+        self,
+        memory: MemoryReader,
+        past: Sequence[tuple[int, Comparison | None]],
+        dtype: np.dtype[Any],
+        rule: ScoreRule,
+        output: Tensor,
+        history: int,
+        stages: Stages,
+    ) -> None:
+        self._memory, self._past, self._dtype = memory, past, dtype
+        self._rule, self._output, self._history, self._stages = rule, output, history, stages
+
+    def compare(self, now: Records, chunk: Chunk) -> Compared:
+        """Against past passes, newest first, until every clear cell has its k looks."""
+        clear = is_clear(now)
+        seen = np.zeros(len(now), dtype=np.int64)
+        looks: list[tuple[Records, Comparison | None]] = []
+        damaged = 0
+        with self._stages.time("recall"):
+            for identity, comparison in self._past:
+                records, bad = self._memory.read(identity, chunk, self._dtype)
+                damaged += bad
+                looks.append((records, comparison))
+                seen += is_clear(records)
+                if (seen[clear] >= self._history).all():
+                    break
+        with self._stages.time("score"):
+            score = score_cells(now, looks, self._rule, self._output, self._history)
+        status = np.full(len(now), CellStatus.SCORED, dtype=np.uint8)
+        status[np.isnan(score)] = CellStatus.FIRST_LOOK
+        status[~clear] = CellStatus.UNKNOWN
+        return Compared(score, status, damaged)
