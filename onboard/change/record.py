@@ -78,10 +78,8 @@ def seal(records: Records) -> None:
 def damaged(records: Records) -> NDArray[np.bool_]:
     """Which records, (N,), do not match their CRC; all-zero records are absent, not damaged."""
     here = present(records)
-    found = np.zeros(len(records), dtype=bool)
-    some = records[here]
-    found[here] = (_crc(some) != some["crc"]) | (some["format"] != RECORD_FORMAT)
-    return found
+    wrong: NDArray[np.bool_] = (_crc(records) != records["crc"]) | (records["format"] != RECORD_FORMAT)
+    return wrong & here
 
 
 def present(records: Records) -> NDArray[np.bool_]:
@@ -113,6 +111,6 @@ def describe(dtype: np.dtype[Any]) -> str:
 def _crc(records: Records) -> NDArray[np.uint32]:
     """CRC-32 (as zlib) over each record but its own last four bytes."""
     size = records.dtype.itemsize
-    raw = memoryview(np.ascontiguousarray(records).tobytes())
+    raw = np.ascontiguousarray(records).view(np.uint8).reshape(-1).data
     crc = zlib.crc32
     return np.array([crc(raw[start : start + size - 4]) for start in range(0, len(raw), size)], dtype=np.uint32)

@@ -65,7 +65,8 @@ class MemoryReader:
         Returns:
             Records (cells,), all zero where nothing is remembered, and how many failed their checksum (zeroed).
         """
-        out = np.zeros((chunk.rows, chunk.cols), dtype=dtype)
+        item = np.dtype((np.void, dtype.itemsize))  # copied as it is; a record's fields would be copied one by one
+        out = np.zeros((chunk.rows, chunk.cols), dtype=item)
         strips = self._db.execute(
             "SELECT row, col, cols, records FROM strip WHERE pass=? AND row>=? AND row<? AND col<? AND col+cols>?",
             (pass_id, chunk.row, chunk.row + chunk.rows, chunk.col + chunk.cols, chunk.col),
@@ -73,10 +74,10 @@ class MemoryReader:
         for row, col, cols, blob in strips:
             if len(blob) != cols * dtype.itemsize:
                 continue
-            strip = np.frombuffer(blob, dtype=dtype)
+            strip = np.frombuffer(blob, dtype=item)
             first, last = max(col, chunk.col), min(col + cols, chunk.col + chunk.cols)
             out[row - chunk.row, first - chunk.col : last - chunk.col] = strip[first - col : last - col]
-        flat = out.reshape(-1)
+        flat = out.reshape(-1).view(dtype)
         bad = damaged(flat)
         if bad.any():
             flat[bad] = np.zeros(1, dtype=dtype)
