@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar, cast
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from onboard.change.record import Records, damaged, describe
 from onboard.errors import StoreError
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import Grid
-from onboard.store.database import OtherVersionError, open_database, open_to_read, transaction
+from onboard.store.database import OtherVersionError, as_store_error, open_database, open_to_read, transaction
 
 SCHEMA = """
 CREATE TABLE pass (
@@ -27,6 +28,31 @@ CREATE TABLE strip (
   pass INTEGER NOT NULL, row INTEGER NOT NULL, col INTEGER NOT NULL, cols INTEGER NOT NULL, records BLOB NOT NULL,
   PRIMARY KEY (pass, row, col)) WITHOUT ROWID;
 """
+
+
+P = ParamSpec("P")
+R = TypeVar("R", bound="MemoryReader")
+T = TypeVar("T")
+
+MARK = ".damaged"
+"""Appended to the file's name: a marker that it was found damaged, so that the next run begins anew."""
+
+
+def _marks_damage(method: Callable[Concatenate[R, P], T]) -> Callable[Concatenate[R, P], T]:
+    """Where the database proves damaged, leave the marker: what is disposable must not stop every run to come."""
+
+    @wraps(method)
+    def guarded(self: R, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(self, *args, **kwargs)
+        except (sqlite3.Error, StoreError) as error:
+            cause = error if isinstance(error, sqlite3.Error) else error.__cause__
+            if getattr(cause, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise as_store_error(error, self.path) if isinstance(error, sqlite3.Error) else error from error
+            self.path.with_name(self.path.name + MARK).touch()
+            raise StoreError(f"{self.path}: damaged ({cause}); the next run begins a new memory") from error
+
+    return cast("Callable[Concatenate[R, P], T]", guarded)
 
 
 class PastPass(NamedTuple):
@@ -46,8 +72,8 @@ class PastPass(NamedTuple):
 class MemoryReader:
     """Reads records over a connection of its own, for one thread at a time. Use as a context manager."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
+    def __init__(self, db: sqlite3.Connection, path: Path) -> None:
+        self._db, self.path = db, path
 
     def __enter__(self) -> Self:
         return self
@@ -59,6 +85,7 @@ class MemoryReader:
         """Close the connection."""
         self._db.close()
 
+    @_marks_damage
     def read(self, pass_id: int, chunk: Chunk, dtype: np.dtype[Any]) -> tuple[Records, int]:
         """Records of a past pass over a chunk's cells.
 
@@ -92,23 +119,25 @@ class Memory(MemoryReader):
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self.reset: str | None = None
         try:
+            if path.with_name(path.name + MARK).exists():
+                raise StoreError(f"{path}: found damaged by an earlier run")
             db = open_database(path, SCHEMA, "NORMAL")
         except OtherVersionError:
             raise
         except StoreError as error:
             self.reset = str(error)
-            for suffix in ("", "-wal", "-shm"):
+            for suffix in ("", "-wal", "-shm", MARK):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
             db = open_database(path, SCHEMA, "NORMAL")
-        super().__init__(db)
+        super().__init__(db, path)
 
     def reader(self) -> MemoryReader:
         """For another thread: sees what is committed, and holds nothing up."""
-        return MemoryReader(open_to_read(self._path))
+        return MemoryReader(open_to_read(self.path), self.path)
 
+    @_marks_damage
     def enter(
         self,
         grid: Grid,
@@ -120,7 +149,7 @@ class Memory(MemoryReader):
     ) -> int:
         """The id under which a pass is remembered; made when new."""
         key = (grid_key(grid), time.isoformat(), product_id, artefact, describe(dtype))
-        with transaction(self._db, self._path):
+        with transaction(self._db, self.path):
             self._db.execute(
                 "INSERT INTO pass (grid, sensing_time, product_id, artefact, layout, statistics) VALUES (?,?,?,?,?,?)"
                 " ON CONFLICT DO UPDATE SET statistics = excluded.statistics",
@@ -131,6 +160,7 @@ class Memory(MemoryReader):
             ).fetchone()
         return int(row[0])
 
+    @_marks_damage
     def past(self, grid: Grid, before: datetime, artefact: str, dtype: np.dtype[Any], limit: int) -> list[PastPass]:
         """Passes of the same artefact and layout, strictly earlier than `before`, newest first."""
         rows = self._db.execute(
@@ -141,6 +171,7 @@ class Memory(MemoryReader):
         )
         return [PastPass(r[0], datetime.fromisoformat(r[1]), r[2], json.loads(r[3])) for r in rows.fetchall()]
 
+    @_marks_damage
     def artefacts(self, grid: Grid, before: datetime) -> list[str]:
         """Artefacts that a place is remembered with, strictly earlier than `before`, the one with the newest first."""
         rows = self._db.execute(
@@ -150,9 +181,10 @@ class Memory(MemoryReader):
         )
         return [row[0] for row in rows.fetchall()]
 
+    @_marks_damage
     def write(self, pass_id: int, items: Sequence[tuple[Chunk, Records]]) -> None:
         """Remember the records (cells,) of a group of chunks in one transaction; the same cells are replaced."""
-        with transaction(self._db, self._path):
+        with transaction(self._db, self.path):
             for chunk, records in items:
                 grid = records.reshape(chunk.rows, chunk.cols)
                 self._db.executemany(
@@ -160,6 +192,7 @@ class Memory(MemoryReader):
                     ((pass_id, chunk.row + i, chunk.col, chunk.cols, grid[i].tobytes()) for i in range(chunk.rows)),
                 )
 
+    @_marks_damage
     def forget(self, grid: Grid, artefact: str, keep: int) -> int:
         """Drop the oldest passes of a place beyond `keep`; returns how many left."""
         rows = self._db.execute(
@@ -167,7 +200,7 @@ class Memory(MemoryReader):
             " LIMIT -1 OFFSET ?",
             (grid_key(grid), artefact, keep),
         ).fetchall()
-        with transaction(self._db, self._path):
+        with transaction(self._db, self.path):
             for (identity,) in rows:
                 self._db.execute("DELETE FROM strip WHERE pass=?", (identity,))
                 self._db.execute("DELETE FROM pass WHERE id=?", (identity,))

@@ -169,6 +169,22 @@ def test_a_damaged_memory_is_a_first_look_and_loses_nothing_stored(tmp_path, cap
         assert sorted(int(np.isfinite(band).sum()) for band in dataset.read()) == [0, 0, 48]
 
 
+def test_a_memory_that_proves_damaged_later_stops_one_run_and_not_those_after_it(tmp_path, capsys):
+    folder = good_pair(tmp_path / "in")
+    run(capsys, folder, "--out", tmp_path / "out")
+    file = tmp_path / "out/store/memory.sqlite"
+    raw = bytearray(file.read_bytes())
+    for page in range(32_768, len(raw), 32_768):  # the header is whole: it opens
+        raw[page : page + 100] = bytes(100)
+    file.write_bytes(raw)
+    write_pass(folder, "20230121", noisy(landscape(), 1.0, 9))
+    code, err = run(capsys, folder, "--out", tmp_path / "out")
+    check(code, 6, err, "the next run begins a new memory")
+    code, err = run(capsys, folder, "--out", tmp_path / "out")
+    check(code, 0, err, "first look")
+    assert counters(tmp_path / "out")["memory_reset"] == 1
+
+
 def test_a_full_disk_keeps_what_was_committed(tmp_path, capsys):
     """A file system of its own would need root: SQLite's own page limit fails the same way, as SQLITE_FULL."""
     from onboard.errors import DiskFullError
