@@ -51,7 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     names = args.model or shipped_models()
-    keys = [(name, precision) for name in names for precision in ("int8", "fp32")]
+    keys = [
+        (name, precision)
+        for name in names
+        for precision in ("int8", "fp32")
+        if f"onnx-{precision}" in load_model(name).artefacts
+    ]
     metrics: dict[str, Any] = {"threads": 1, "side_px": args.side}
     with tempfile.TemporaryDirectory(prefix="onboard-restoration-") as folder:
         # a process inherits the peak of the one that starts it: before torch is imported

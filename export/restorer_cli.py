@@ -23,7 +23,7 @@ def restorer(
     version: Annotated[int, typer.Option(min=1, help="Of the model.")] = 1,
     note: Annotated[str, typer.Option(help="What the card should say of the training besides.")] = "",
 ) -> None:
-    """Export CHECKPOINT to ONNX, fp32 and INT8, measure what 8 bits cost, pack a model; it refuses above 0.1 dB."""
+    """Export CHECKPOINT to ONNX, fp32 and INT8, measure what 8 bits cost, pack a model; fp32 alone above 0.1 dB."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
     log = logging.getLogger("onboard-export")
     import torch

@@ -11,7 +11,9 @@ import typer
 from onboard.errors import OnboardError
 
 Bundle = Annotated[str | None, typer.Option(help="Model that ships, its folder, a checkpoint (.ckpt); or nlm, tv ...")]
-Precision = Annotated[str, typer.Option(help="int8 or fp32; a checkpoint runs in float.")]
+Precision = Annotated[
+    str, typer.Option(help="auto (int8 where the model has it), int8 or fp32; a checkpoint runs in float.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 SCENES = "*_10m.tif"
 
@@ -20,7 +22,7 @@ def sr(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="*_HR.png with *_LR.png, or Sentinel-2 scenes.")],
     scale: Annotated[int, typer.Option(min=2, max=4)] = 2,
     bundle: Bundle = None,
-    precision: Precision = "int8",
+    precision: Precision = "auto",
     place: Annotated[list[str] | None, typer.Option(help="Only this folder of scenes; repeat.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -47,7 +49,7 @@ def denoise(
     snr: Annotated[float | None, typer.Option(help="The sensor model at this SNR, on Sentinel-2 scenes.")] = None,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
     bundle: Bundle = None,
-    precision: Precision = "int8",
+    precision: Precision = "auto",
     place: Annotated[list[str] | None, typer.Option(help="Only this folder of scenes; repeat.")] = None,
     destripe: Annotated[bool, typer.Option(help="Take column offsets off the scenes before.")] = True,
     as_json: AsJson = False,
@@ -103,7 +105,7 @@ def restorers(
         if data is not None and picture is not None:
             from ground.evaluation.restorers_picture import draw
 
-            enlarger = open_restorer(rows[0][0].source if rows[0] else "sr-x2-s2", "int8", 2)
+            enlarger = open_restorer(rows[0][0].source if rows[0] else "sr-x2-s2", "auto", 2)
             draw(
                 data, places[0], enlarger, {r.label: open_restorer(r.source, r.precision, 1) for r in rows[2]}, picture
             )

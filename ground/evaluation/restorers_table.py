@@ -31,14 +31,14 @@ class Row:
 
     label: str
     source: str
-    precision: str = "int8"
+    precision: str = "auto"
 
 
 def parse_row(text: str) -> Row:
     """LABEL=SOURCE or SOURCE, with an optional @fp32: `ours=sr-x2@fp32`, `fsrcnn=run/restorer.ckpt`, `tv`."""
     label, _, source = text.rpartition("=")
     source, _, precision = source.partition("@")
-    return Row(label or source, source, precision or ("int8" if not source.endswith(".ckpt") else "float"))
+    return Row(label or source, source, precision or ("auto" if not source.endswith(".ckpt") else "float"))
 
 
 def measure(

@@ -38,7 +38,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("source", type=Path, metavar="IN", help="GeoTIFF, uint8 or uint16, any number of bands")
     p.add_argument("target", type=Path, metavar="OUT", help="GeoTIFF, written when it is whole")
     p.add_argument("--model", default="sr-x2-s2", metavar="NAME|DIR", help="default: %(default)s; --list names them")
-    p.add_argument("--precision", choices=("int8", "fp32"), default="int8", help="default: %(default)s")
+    p.add_argument("--precision", choices=("auto", "int8", "fp32"), default="auto",
+                   help="auto: int8 where the model has it (default)")  # fmt: skip
     p.add_argument("--snr", type=_above_zero, metavar="X", help="of the image at its mean, for denoisers")
     p.add_argument("--destripe", action="store_true", help="take off what each detector adds to its column first; for "
                    "images in the sensor's own geometry")  # fmt: skip

@@ -63,7 +63,9 @@ class RestoreModel:
     about: Mapping[str, Any]
 
     def artefact(self, precision: str) -> Artefact:
-        """ "int8" or "fp32"; BundleError when there is none."""
+        """ "int8", "fp32", or "auto": int8 where it ships, which is where it holds; BundleError when there is none."""
+        if precision == "auto":
+            precision = "int8" if "onnx-int8" in self.artefacts else "fp32"
         key = f"onnx-{precision}"
         if key not in self.artefacts:
             raise BundleError(f"model {self.name}: no artefact {key}; it has {', '.join(sorted(self.artefacts))}")
@@ -120,11 +122,11 @@ class Network:
 
     Args:
         model: checked.
-        precision: "int8" or "fp32".
+        precision: of `RestoreModel.artefact`.
         threads: of one call.
     """
 
-    def __init__(self, model: RestoreModel, precision: str = "int8", threads: int = 1) -> None:
+    def __init__(self, model: RestoreModel, precision: str = "auto", threads: int = 1) -> None:
         from onboard.infer.onnx import open_session
 
         self.model = model

@@ -40,7 +40,7 @@ def data(tmp_path):
 
 def test_a_row_has_a_label_a_source_and_a_precision():
     assert parse_row("ours=sr-x2@fp32") == Row("ours", "sr-x2", "fp32")
-    assert parse_row("tv") == Row("tv", "tv", "int8")
+    assert parse_row("tv") == Row("tv", "tv", "auto")
     assert parse_row("a=b/c.ckpt") == Row("a", "b/c.ckpt", "float")
 
 
