@@ -41,7 +41,9 @@ def draw(data: Path, place: str, sr: Restorer, denoisers: Mapping[str, Restorer]
     rows: list[list[tuple[str, F32]]] = [_enlarged(scene, sr), _cleaned(scene, denoisers)]
     low, high = np.percentile(scene[list(RGB)], (1, 99.5), axis=(1, 2))
     columns = max(map(len, rows))
-    figure, axes = plt.subplots(len(rows), columns, figsize=(2.6 * columns, 2.9 * len(rows)), dpi=110)
+    figure, axes = plt.subplots(
+        len(rows), columns, figsize=(2.6 * columns, 2.9 * len(rows)), dpi=85, layout="constrained"
+    )
     for line, shown in zip(axes, rows, strict=True):
         for axis in line[len(shown) :]:
             axis.axis("off")
@@ -51,7 +53,6 @@ def draw(data: Path, place: str, sr: Restorer, denoisers: Mapping[str, Restorer]
             axis.set_title(text, fontsize=9)
             axis.set_xticks([])
             axis.set_yticks([])
-    figure.tight_layout()
     figure.savefig(path, metadata={"Software": None})
     plt.close(figure)
 
