@@ -60,7 +60,7 @@ def test_off_is_a_run_without_the_option_even_under_a_profile(stream, tmp_path):
     (tmp_path / "small.toml").write_text("[small]\ndeadline_ms_per_row = 0.001\n")
     profile = ["--profile", str(tmp_path / "small.toml"), "--deadline", "off"]
     for name, options in (("plain", []), ("off", ["--deadline", "off"]), ("profile", profile)):
-        assert main([str(stream), "--out", str(tmp_path / name), *options]) == 0
+        assert main([str(stream), "--out", str(tmp_path / name), "--budget-mb", "0.1", *options]) == 0
     for file in ("score.tif", "status.tif", "detections.geojson"):
         assert len({(tmp_path / name / file).read_bytes() for name in ("plain", "off", "profile")}) == 1
     assert json.loads((tmp_path / "off/summary.json").read_text())["strips"]["governor"] is None
