@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import budget, machine
 
-NAMES = ("throughput", "memory", "startup", "export", "link", "downlink", "fuzz", "restoration")
+NAMES = ("throughput", "latency", "memory", "startup", "roofline", "export", "link", "downlink", "fuzz", "restoration")
 RESULTS = Path(__file__).with_name("results")
 
 

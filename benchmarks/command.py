@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -19,6 +21,7 @@ class Measured:
 
     Attributes:
         wall_s: of the whole process, report included.
+        first_s: from the start of the process to the first pass that was wholly scored and committed.
         scored_s: from the start of the command to the last stored score; what tiles/s counts.
         coded_s: until the chosen products were coded as well, which comes after it.
         cpu_s: user and system time of all its threads: other programs on the machine move it little.
@@ -28,6 +31,7 @@ class Measured:
     """
 
     wall_s: float
+    first_s: float
     scored_s: float
     coded_s: float
     cpu_s: float
@@ -40,8 +44,8 @@ class Measured:
         return self.tiles / self.scored_s
 
 
-def detect(streams: Sequence[Path], out: Path, store: Path, cores: int, options: Sequence[str] = ()) -> Measured:
-    """Look at streams on the first `cores` processors of this process.
+def detect(streams: Sequence[Path], out: Path, store: Path, cores: int | None, options: Sequence[str] = ()) -> Measured:
+    """Look at streams on the first `cores` processors of this process; None: on all, with the command's own threads.
 
     Raises:
         RuntimeError: the command failed; its last lines are quoted.
@@ -50,11 +54,13 @@ def detect(streams: Sequence[Path], out: Path, store: Path, cores: int, options:
     mine = os.sched_getaffinity(0)
     os.sched_setaffinity(0, set(sorted(mine)[:cores]))  # a child inherits it
     try:
-        start = perf_counter()
+        start, began = perf_counter(), datetime.now(UTC)
         log = out.with_suffix(".log")
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("w") as stderr:
-            child = subprocess.Popen([*command, "--threads", str(cores), *options], stderr=stderr)
+            child = subprocess.Popen(
+                [*command, *([] if cores is None else ["--threads", str(cores)]), *options], stderr=stderr
+            )
             _, status, usage = os.wait4(child.pid, 0)  # unlike RUSAGE_CHILDREN, of this child alone
             child.returncode = os.waitstatus_to_exitcode(status)
         wall = perf_counter() - start
@@ -66,7 +72,17 @@ def detect(streams: Sequence[Path], out: Path, store: Path, cores: int, options:
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
     coded, stages = summary["wall_seconds"], summary["timing"]
     scored = coded - stages.get("code", 0.0)
-    return Measured(wall, scored, coded, usage.ru_utime + usage.ru_stime, peak, summary["tiles"], stages)
+    return Measured(
+        wall, _first_look(log, began), scored, coded, usage.ru_utime + usage.ru_stime, peak, summary["tiles"], stages
+    )
+
+
+def _first_look(log: Path, began: datetime) -> float:
+    """Seconds until the log says that a pass was looked at."""
+    for line in log.read_text(encoding="utf-8").splitlines():
+        if "looked at " in line:
+            return (datetime.fromisoformat(json.loads(line)["time"]) - began).total_seconds()
+    return math.nan
 
 
 def warm(folder: Path) -> None:

@@ -8,7 +8,7 @@ they work, so all cores are busy in one process.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -29,7 +29,8 @@ from onboard.sense.grid import CELL, Grid
 
 @dataclass(frozen=True)
 class Part:
-    """One chunk: its pixels, what was seen of it and what that is against the memory, or the fault that hit it.
+    """One chunk: its pixels, what was seen of it and what that is against the memory; or the fault that hit it; or
+    nothing, where it was passed over.
 
     The pixels are overwritten once the part after it has been asked for.
     """
@@ -40,6 +41,7 @@ class Part:
     look: Look | None = None
     compared: Compared | None = None
     fault: InputError | None = None
+    skipped: bool = False
 
 
 def look_ahead(
@@ -50,9 +52,16 @@ def look_ahead(
     displacement: Displacement,
     workers: Sequence[tuple[Looker, Comparer]],
     stages: Stages,
+    read_ahead: int = 1,
+    skip: Callable[[Chunk], bool] = lambda _: False,
 ) -> Generator[Part, None, None]:
-    """Every chunk in order. `reader` and the workers, one for each thread that looks, belong to this until it ends."""
-    depth = len(workers) + 1
+    """Every chunk in order. `reader` and the workers, one for each thread that looks, belong to this until it ends.
+
+    Args:
+        read_ahead: chunks that are read and wait for a worker; each, like each worker, takes a chunk of memory.
+        skip: asked when a chunk is due to be read; True passes it over.
+    """
+    depth = len(workers) + read_ahead
     largest = max((chunk.cells for chunk in chunks), default=0) * CELL * CELL * bands
     buffers = [np.empty(largest, dtype=np.uint16) for _ in range(min(depth + 1, len(chunks)))]
 
@@ -80,6 +89,11 @@ def look_ahead(
 
         def start(index: int) -> None:
             if index < len(chunks):
+                if skip(chunks[index]):
+                    passed: Future[Part] = Future()
+                    ahead.append(passed)
+                    passed.set_result(Part(chunks[index], skipped=True))
+                    return
                 turn = index % len(workers)
                 ahead.append(looking[turn].submit(look, reading.submit(read, index), *workers[turn]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,7 @@ class Comparer:
         past: passes by their id in the memory, newest first, each with what compares it (None: distances alone).
         dtype: of the records.
         output: the artefact's output tensor.
-        history: k, how many clear past looks count.
+        history: k, how many clear past looks count in a chunk.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Comparer:
         dtype: np.dtype[Any],
         rule: ScoreRule,
         output: Tensor,
-        history: int,
+        history: Callable[[Chunk], int],
         stages: Stages,
     ) -> None:
         self._memory, self._past, self._dtype = memory, past, dtype
@@ -61,7 +61,7 @@ class Comparer:
 
     def compare(self, now: Records, chunk: Chunk) -> Compared:
         """Against past passes, newest first, until every clear cell has its k looks."""
-        clear = is_clear(now)
+        clear, history = is_clear(now), self._history(chunk)
         seen = np.zeros(len(now), dtype=np.int64)
         looks: list[tuple[Records, Comparison | None]] = []
         damaged = 0
@@ -71,10 +71,10 @@ class Comparer:
                 damaged += bad
                 looks.append((records, comparison))
                 seen += is_clear(records)
-                if (seen[clear] >= self._history).all():
+                if (seen[clear] >= history).all():
                     break
         with self._stages.time("score"):
-            score = score_cells(now, looks, self._rule, self._output, self._history)
+            score = score_cells(now, looks, self._rule, self._output, history)
         status = np.full(len(now), CellStatus.SCORED, dtype=np.uint8)
         status[np.isnan(score)] = CellStatus.FIRST_LOOK
         status[~clear] = CellStatus.UNKNOWN

@@ -10,10 +10,10 @@ DEFAULT_HISTORY = 3
 SCORE_RULES = ("surprise", "cosine", "euclidean")
 PRODUCTS = ("raw", "enhanced")
 BESIDE = (
-    "pictures", "threads", "batch", "keep_passes", "group_cells", "bundle", "budget_bytes", "products", "enhancer",
-    "enhanced_cells",
+    "pictures", "threads", "batch", "read_ahead", "keep_passes", "group_cells", "bundle", "budget_bytes", "products",
+    "enhancer", "enhanced_cells", "storage_bytes", "deadline_s_per_row",
 )  # fmt: skip
-"""Settings that decide neither scores nor which cells are chosen."""
+"""Settings that decide neither scores nor which cells are chosen: what is not finished goes on under others of them."""
 DEFAULT_CHUNK_PX = 262_144
 """5.2 MB of 10-band uint16: 512 x 512 px."""
 
@@ -35,6 +35,9 @@ class DetectConfig:
         prescan_all_cells: up to this many cells all of them are taken.
         threads: that look at chunks side by side, each with one thread of the runtime.
         batch: tiles per call of the runtime.
+        read_ahead: chunks that are read and wait, besides those that are looked at and chosen from.
+        storage_bytes: of the store; the least valuable leaves before a pass that would not fit. None: no limit.
+        deadline_s_per_row: for a row of cells, see `governor`; None: the run does not depend on time.
         products: "raw", and "enhanced" for regions at twice the resolution besides, by the model `enhancer`.
         enhanced_cells: most cells that a run enhances.
         pictures: detections that get before/after pictures in the report.
@@ -55,6 +58,9 @@ class DetectConfig:
     prescan_all_cells: int = 4_096
     threads: int = 1
     batch: int = 32
+    read_ahead: int = 1
+    storage_bytes: int | None = None
+    deadline_s_per_row: float | None = None
     pictures: int = 24
     products: tuple[str, ...] = ("raw",)
     enhancer: str = "sr-x2-s2"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 
 from onboard.ahead import Part, look_ahead
 from onboard.arrival import Arrival
@@ -28,6 +29,7 @@ from onboard.downlink.link.orders import Query
 from onboard.downlink.settle import settle
 from onboard.errors import InputError
 from onboard.found import chunk_row, not_looked_at
+from onboard.governor import Governor, Step
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
 from onboard.keeper import Keeper, Model
@@ -39,9 +41,13 @@ from onboard.sense.chunks import Chunk, plan_chunks
 from onboard.sense.grid import CELL
 from onboard.sense.stream import Stream
 from onboard.store import Store
+from onboard.store.queue import RESERVE
 from onboard.store.rows import AcquisitionRow, ChunkRow, NewProduct
+from onboard.strips import Strips
 from onboard.succession import look
 
+STATE_BYTES_PER_CELL = 8
+"""Status, score, and their share of a row."""
 GROUP_BYTES = 4_000_000
 """Candidates that are held in memory before a chunk group is committed early."""
 
@@ -90,6 +96,7 @@ class Detector:
     ) -> None:
         self.config, self.store, self.stages, self.progress, self.stop = config, store, stages, progress, stop
         self.areas, self.queries, self.keeper = areas, queries, keeper
+        self.governor = Governor(config.deadline_s_per_row)
         self._use(bundle, encoder, keeper.current.vouch if keeper else lambda _: None)
 
     def take(self, model: Model) -> None:
@@ -118,8 +125,9 @@ class Detector:
             run.refused += stream.refused
             self._follow(stream, run)
         with self.stages.time("code"):
-            run.damaged_products = settle(self.store.queue, self.config.budget_bytes)
-        if network is not None:
+            lossless = self.governor.level < Step.LOSSLESS
+            run.damaged_products = settle(self.store.queue, self.config.budget_bytes, lossless)
+        if network is not None and self.governor.level < Step.SUPER_RESOLUTION:
             with self.stages.time("enhance"):
                 run.enhanced = enhance_chosen(
                     self.store, run, self.config, self.bundle, self.artefact, network, self.stop
@@ -186,6 +194,7 @@ class Detector:
         rows = min(grid.height, acquisition.grid.height) // CELL
         cols = min(grid.width, acquisition.grid.width) // CELL
         chunks = plan_chunks(rows, cols, acquisition.block_shape, config.chunk_px)
+        evicted = self._make_room(rows * cols) if row is None else {}
         past = store.memory.past(grid, acquisition.sensing_time, self.artefact, self.dtype, config.lookback)
         with acquisition.open(self.bundle.bands) as reader:
             arrival = Arrival(acquisition, reader, self.bundle, self.encoder, self.rule, config, self.stages)
@@ -200,6 +209,7 @@ class Detector:
                     grid_id, acquisition.sensing_time, acquisition.product_id, self.artefact, config.fingerprint(),
                     (rows, cols), [one.sensing_time for one in past[: config.history]], frozen.to_dict(),
                 )  # fmt: skip
+                store.state.commit(row.id, [], [], evicted, config.budget_bytes)
             frozen = Frozen.from_dict(row.statistics)  # also when just made: what is scored with is what was stored
             memory_id = store.memory.enter(
                 grid, acquisition.sensing_time, acquisition.product_id, self.artefact, self.dtype,
@@ -227,7 +237,8 @@ class Detector:
         total = row.rows * row.cols
         finished = total - sum(chunk.cells for chunk in todo)
         lookers = [arrival.looker(place.frozen.bands, chunks) for _ in range(self.config.threads)]
-        past, output, history = place.past, self.encoder.artefact.output, self.config.history
+        strips = Strips(todo, self.governor, self.stages, run.timing)
+        history = partial(strips.history, usual=self.config.history)
         grid = run.grids[row.grid_id]
         chooser = Chooser(
             self.store.queue, self.config.budget_bytes, arrival.acquisition, grid, self.bundle.bands, self.artefact,
@@ -238,21 +249,22 @@ class Detector:
             stack.enter_context(wanted)
             comparers = [
                 Comparer(
-                    stack.enter_context(self.store.memory.reader()), past, self.dtype, self.rule, output, history,
-                    self.stages,
+                    stack.enter_context(self.store.memory.reader()), place.past, self.dtype, self.rule,
+                    self.encoder.artefact.output, history, self.stages,
                 )
                 for _ in lookers
             ]  # fmt: skip
             parts = look_ahead(
                 arrival.reader, arrival.acquisition.grid, len(self.bundle.bands), todo, place.frozen.displacement,
-                list(zip(lookers, comparers, strict=True)), self.stages,
+                list(zip(lookers, comparers, strict=True)), self.stages, self.config.read_ahead, strips.skip,
             )  # fmt: skip
             stack.enter_context(closing(parts))
-            return self._choose(place, parts, chooser, wanted, finished, run)
+            return self._choose(place, parts, strips, chooser, wanted, finished, run)
 
     def _choose(
-        self, place: _Place, parts: Iterator[Part], chooser: Chooser, wanted: Asked, finished: int, run: Run
-    ) -> bool:
+        self, place: _Place, parts: Iterator[Part], strips: Strips, chooser: Chooser, wanted: Asked, finished: int,
+        run: Run,
+    ) -> bool:  # fmt: skip
         """The chunks that are not yet committed."""
         row = place.row
         total = row.rows * row.cols
@@ -261,7 +273,10 @@ class Detector:
         asked: list[NewProduct] = []
         for part in parts:
             chunk = part.chunk
-            if part.look is None or part.pixels is None or part.compared is None:
+            if part.skipped:
+                counters["cells_skipped"] = counters.get("cells_skipped", 0) + chunk.cells
+                group.append((not_looked_at(chunk), None))
+            elif part.look is None or part.pixels is None or part.compared is None:
                 assert part.fault is not None
                 counters[part.fault.kind] = counters.get(part.fault.kind, 0) + 1
                 counters["cells_not_read"] = counters.get("cells_not_read", 0) + chunk.cells
@@ -276,18 +291,19 @@ class Detector:
                 with self.stages.time("choose"):
                     chooser.offer(chunk, found.score, part.pixels.original, part.look.visible())
                     asked += wanted.offer(chunk, found.score)
+            strips.done(chunk)
             finished += chunk.cells
-            run.tiles += chunk.cells
+            run.tiles += 0 if part.skipped else chunk.cells
             stopping = self.stop()
             looked = sum(item[0].chunk.cells for item in group)
             held = chooser.held_bytes + sum(len(new.payload) for new in asked)
             if stopping or looked >= self.config.group_cells or held >= GROUP_BYTES:
-                self._commit(row.id, place.memory_id, group, chooser, asked, counters)
+                self._commit(row.id, place.memory_id, group, strips, chooser, asked, counters)
             self.progress(place.arrival.acquisition, finished, total)
             if stopping and finished < total:
                 run.interrupted = True
                 return False
-        self._commit(row.id, place.memory_id, group, chooser, asked, counters)
+        self._commit(row.id, place.memory_id, group, strips, chooser, asked, counters)
         return True
 
     def _commit(
@@ -295,6 +311,7 @@ class Detector:
         acquisition: int,
         memory_id: int,
         group: list[tuple[ChunkRow, Records | None]],
+        strips: Strips,
         chooser: Chooser,
         asked: list[NewProduct],
         counters: dict[str, int],
@@ -304,16 +321,26 @@ class Detector:
             return
         self.vouch([records for _, records in group if records is not None])
         products = [*chooser.collect(), *asked]  # a cell that was asked for replaces the same one chosen for its score
+        begun = self.stages.now()
         with self.stages.time("store"):
             self.store.memory.write(
                 memory_id, [(item.chunk, records) for item, records in group if records is not None]
             )
             self.store.state.commit(
-                acquisition, [item for item, _ in group], products, counters, self.config.budget_bytes
-            )
+                acquisition, [item for item, _ in group], products, counters, self.config.budget_bytes,
+                strips.decisions(),
+            )  # fmt: skip
+        strips.committed(self.stages.now() - begun)
         group.clear()
         asked.clear()
         counters.clear()
+
+    def _make_room(self, cells: int) -> dict[str, int]:
+        """Before a pass is begun; what left, by counter."""
+        if self.config.storage_bytes is None:
+            return {}
+        coming = round(cells * (self.dtype.itemsize + STATE_BYTES_PER_CELL) + self.config.budget_bytes * RESERVE)
+        return self.store.make_room(self.config.storage_bytes, coming, self.artefact, self.config.history)
 
     def _oddities(self, acquisition: Acquisition, rows: int, cols: int) -> dict[str, int]:
         dropped = acquisition.grid.width * acquisition.grid.height - rows * cols * CELL * CELL

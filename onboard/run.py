@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from onboard.errors import InputError
 from onboard.sense.acquisition import Acquisition
 from onboard.sense.grid import Grid
+from onboard.strips import Timing
 
 
 @dataclass
 class Run:
     """What one call of `detect` did. Faults are listed in `refused` and counted in the store.
 
-    `enhanced` counts cells of which an
-    estimate was made besides; `both` counts acquisitions that an old and a new model looked at (`succession`).
+    `timing` holds the latency of each strip and commit; `enhanced` counts cells of which an estimate was made besides,
+    `both` acquisitions that an old and a new model looked at (`succession`).
     """
 
     looked_at: list[int] = field(default_factory=list)
@@ -27,6 +28,7 @@ class Run:
     enhanced: int = 0
     interrupted: bool = False
     both: int = 0
+    timing: Timing = field(default_factory=Timing)
 
     def show(self, row: int, acquisition: Acquisition) -> None:
         """Take the row of an acquisition into the report."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter, time
 
@@ -26,6 +28,8 @@ from onboard.errors import (
 )
 
 log = logging.getLogger("onboard.detect")
+
+DEFAULT_BUDGET_MB = 10.0
 
 STREAM_HELP = """a place in time order: a folder of GeoTIFF/COG acquisitions (band names in the descriptions),
 .SAFE products (folder or zip), a netCDF cube, or sim:SEED (a simulated landscape)"""
@@ -54,8 +58,9 @@ def parser() -> argparse.ArgumentParser:
         help="slots of onboard-install (default: $ONBOARD_SLOTS)",
     )  # fmt: skip
     p.add_argument(
-        "--runtime", default="onnx", choices=("onnx", "tflite", "auto"),
-        help="auto: onnx where it runs, else tflite; neither reads what the other remembered (default: %(default)s)",
+        "--runtime", choices=("onnx", "tflite", "auto"),
+        help="auto: onnx where it runs, else tflite; neither reads what the other remembered (default: the profile's, "
+        "else onnx)",
     )  # fmt: skip
     p.add_argument("--precision", default="int8", choices=("int8", "fp32"), help="default: %(default)s")
     p.add_argument("--score", choices=SCORE_RULES, help="distance of latents (default: the bundle's own rule)")
@@ -64,12 +69,20 @@ def parser() -> argparse.ArgumentParser:
         help="score = min over the K newest clear past looks (default: %(default)s)",
     )  # fmt: skip
     p.add_argument(
-        "--budget-mb",
-        type=float,
-        default=10.0,
-        metavar="MB",
-        help="bytes of products that are kept (default: %(default)s)",
-    )
+        "--budget-mb", type=float, metavar="MB",
+        help="bytes of products that are kept (default: a pass of the profile, else 10)",
+    )  # fmt: skip
+    p.add_argument(
+        "--profile", metavar="NAME|FILE",
+        help="budgets of a computer: pi4, pi5, jetson-orin-nano, smallsat-512mb, or a TOML file of that form. Chunks "
+        "and queues are sized for its memory before start; one that cannot hold is refused",
+    )  # fmt: skip
+    p.add_argument(
+        "--deadline", type=deadline, metavar="off|MS",
+        help="milliseconds for a row of cells: where strips take longer, enhancing, lossless coding, history and every "
+        "other strip are dropped in this order; what is skipped is not looked at. off: the run does not depend on time "
+        "(default: the profile's, else off)",
+    )  # fmt: skip
     p.add_argument(
         "--priority", type=Path, metavar="FILE",
         help="GeoJSON polygons (WGS84) with a number `weight` each: cells there count so many times",
@@ -79,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
         help="a cell with fewer valid pixels is unknown (0..1, default: %(default)s)",
     )  # fmt: skip
     p.add_argument(
-        "--threads", type=positive, default=2, metavar="N", help="threads that look at pixels (default: %(default)s)"
+        "--threads", type=positive, metavar="N", help="threads that look at pixels (default: the profile's, else 2)"
     )
     p.add_argument(
         "--group-cells", type=positive, default=2048, metavar="N", help="cells per commit (default: %(default)s)"
@@ -98,6 +111,16 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def deadline(text: str) -> float:
+    """Seconds for a row of cells, for argparse; infinite: no deadline."""
+    if text == "off":
+        return math.inf
+    milliseconds = float(text)
+    if not 0 < milliseconds < math.inf:
+        raise argparse.ArgumentTypeError("off, or milliseconds above 0")
+    return milliseconds / 1e3
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     return run_command(parser().parse_args(argv), run, log)
@@ -105,6 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Everything between the command line and the exit code."""
+    from onboard.budget import load_budget, size_up
     from onboard.change.classify import Classifier, load_head
     from onboard.change.record import record_dtype
     from onboard.downlink.areas import load_areas
@@ -112,23 +136,38 @@ def run(args: argparse.Namespace) -> int:
     from onboard.keeper import Keeper
     from onboard.loop import Detector
     from onboard.sense.acquisition import Acquisition
+    from onboard.sense.raster import set_cache
     from onboard.store import Store
 
     start, stages, bar, stopper = perf_counter(), Stages(), ProgressBar(), Stopper()
     areas = load_areas(args.priority) if args.priority else None
+    budget = load_budget(args.profile) if args.profile else None
+    runtime = args.runtime or (budget and budget.runtime) or "onnx"
     streams, bad_streams = _open_streams(args.streams)
     with stages.time("load model"):
         keeper = Keeper(
-            lambda bundle: load_encoder(bundle, args.runtime, args.precision, batch=DetectConfig.batch),
+            lambda bundle: load_encoder(bundle, runtime, args.precision, batch=DetectConfig.batch),
             lambda: _pick_bundle(args.bundle, streams),
             args.slots if args.bundle == "auto" else None,
         )
     bundle, encoder = keeper.current.bundle, keeper.current.encoder
+    kept_mb = (budget and budget.pass_mb) or DEFAULT_BUDGET_MB if args.budget_mb is None else args.budget_mb
+    per_row = args.deadline
+    if per_row is None and budget is not None and budget.deadline_ms_per_row is not None:
+        per_row = budget.deadline_ms_per_row / 1e3
     config = DetectConfig(
         bundle=bundle.name, runtime=encoder.artefact.runtime, precision=args.precision, score=args.score,
-        history=args.history, min_valid=args.min_valid, budget_bytes=round(args.budget_mb * 1e6), threads=args.threads,
-        group_cells=args.group_cells, products=args.products,
+        history=args.history, min_valid=args.min_valid, budget_bytes=round(kept_mb * 1e6),
+        threads=args.threads or (budget and budget.threads) or 2, group_cells=args.group_cells, products=args.products,
+        storage_bytes=round(budget.storage_mb * 1e6) if budget and budget.storage_mb else None,
+        deadline_s_per_row=None if per_row is None or math.isinf(per_row) else per_row,
     )  # fmt: skip
+    if budget is not None and budget.memory_mb is not None:
+        acquisitions = [one for stream in streams for one in stream.acquisitions]
+        plan = size_up(budget, config.runtime, bundle.bands, config.threads, acquisitions, config)
+        set_cache(max((one.block_cache_bytes for one in acquisitions), default=0))
+        config = replace(config, chunk_px=plan.chunk_px, read_ahead=plan.read_ahead)
+        log.info("budget %s: %s", budget.name, plan)
 
     def progress(acquisition: Acquisition, done: int, total: int) -> None:
         bar(acquisition.product_id, done, total)
@@ -168,11 +207,21 @@ def run(args: argparse.Namespace) -> int:
                 log.info("%s: %s", source.where, note)
         with stages.time("report"):
             from onboard.report.collect import collect  # here: no score waits for what only the report needs
+            from onboard.report.governed import in_time
             from onboard.report.products import write_products
             from onboard.report.write import write_all
 
             outcome = collect(
-                store, result, streams, config, bundle, encoder, stages.seconds, perf_counter() - start, classifier
+                store,
+                result,
+                streams,
+                config,
+                bundle,
+                encoder,
+                stages.seconds,
+                perf_counter() - start,
+                classifier,
+                budget,
             )
             written = write_products(store, outcome, args.out, args.geotiff)
             written += write_all(outcome, args.out)
@@ -186,6 +235,8 @@ def run(args: argparse.Namespace) -> int:
         "%d cells looked at, %d products of %d bytes queued; open %s",
         outcome.tiles, len(outcome.detections), outcome.used_bytes, args.out / "report.html",
     )  # fmt: skip
+    if told := in_time(outcome):
+        log.info("deadline: %s", told)
     if not result.looked_at:
         log.error("nothing usable in %s", " ".join(args.streams))
         return EXIT_NO_INPUT

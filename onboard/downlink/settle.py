@@ -23,14 +23,17 @@ BATCH = 64
 """Products that are coded in one transaction."""
 
 
-def settle(queue: Queue, budget_bytes: int) -> int:
+def settle(queue: Queue, budget_bytes: int, lossless: bool = True) -> int:
     """Code all candidates that fit the budget; what stays over is left as the reserve.
+
+    Args:
+        lossless: False leaves the cells as they are, for a later run to code; their regions are coded all the same.
 
     Returns:
         how many were damaged in the store and have been dropped.
     """
     damaged = _add_regions(queue, budget_bytes)
-    while waiting := [item for item in queue.fitting(budget_bytes) if not item.coded]:
+    while lossless and (waiting := [item for item in queue.fitting(budget_bytes) if not item.coded]):
         for start in range(0, len(waiting), BATCH):
             coded: list[tuple[int, bytes | None]] = []
             for item in waiting[start : start + BATCH]:

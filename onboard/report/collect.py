@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onboard import __version__
+from onboard.budget import Budget
 from onboard.change.classify import Classifier
 from onboard.change.rule import ScoreRule
 from onboard.config import DetectConfig
@@ -45,6 +46,7 @@ def collect(
     stage_seconds: Mapping[str, float],
     wall_seconds: float,
     classifier: Classifier | None = None,
+    budget: Budget | None = None,
 ) -> Outcome:
     """Everything the writers need, from the store and the streams."""
     rows = {row.id: row for row in store.state.acquisitions(encoder.artefact.sha256)}
@@ -98,7 +100,16 @@ def collect(
         counters=counters,
         refused=tuple((e.where, e.reason, e.kind) for e in run.refused),
         settings=_settings(config, bundle),
+        timing=run.timing,
+        budgets={} if budget is None else _budgets(budget, wall_seconds, stage_seconds, looked_at),
     )  # fmt: skip
+
+
+def _budgets(budget: Budget, wall_s: float, seconds: Mapping[str, float], rows: Sequence[AcquisitionRow]) -> Any:
+    """The profile, and the energy that it projects for this run."""
+    energy, lines = budget.energy_j(wall_s, seconds), sum(row.rows for row in rows)
+    used = {"energy_j": energy, "energy_j_per_row_used": energy / lines if lines else None}
+    return {"profile": budget.name, **{k: v for k, v in vars(budget).items() if v is not None and k != "name"}, **used}
 
 
 def _labelled(found: Detection, classifier: Classifier) -> Detection:
@@ -120,6 +131,8 @@ def _settings(config: DetectConfig, bundle: Bundle) -> dict[str, Any]:
         "budget_bytes": config.budget_bytes,
         "threads": config.threads,
         "batch": config.batch,
+        "deadline_s_per_row": config.deadline_s_per_row,
+        "chunk_px": config.chunk_px,
     }
 
 
@@ -136,7 +149,8 @@ def _pass(store: Store, row: AcquisitionRow, grid: Grid) -> PassResult:
             truth = np.zeros(shape, dtype=np.float32) if truth is None else truth
             truth[where] = part.truth
     cropped = Grid(grid.crs, grid.transform, row.cols * CELL, row.rows * CELL)
-    return PassResult(row.product_id, row.sensing_time, cropped, status, score, truth)
+    decided = tuple(store.state.decisions(row.id))
+    return PassResult(row.product_id, row.sensing_time, cropped, status, score, truth, decided)
 
 
 def _detection(

@@ -20,7 +20,13 @@ Ring = list[tuple[float, float]]
 def render(outcome: Outcome) -> str:
     """The FeatureCollection, best first, one feature a line; the same outcome gives the same text."""
     features = ",\n".join(json.dumps(feature(d), allow_nan=False, ensure_ascii=False) for d in outcome.detections)
-    return f'{{"type": "FeatureCollection", "name": "detections", "features": [\n{features}\n]}}\n'
+    skipped = [
+        {"product_id": p.product_id, "rows": [[one.row, one.row + one.rows] for one in p.decisions if not one.looked]}
+        for p in outcome.passes
+        if any(not one.looked for one in p.decisions)
+    ]
+    claimed = f'"not_looked_at": {json.dumps(skipped)}, ' if skipped else ""  # nothing is said of these rows of cells
+    return f'{{"type": "FeatureCollection", "name": "detections", {claimed}"features": [\n{features}\n]}}\n'
 
 
 def feature(detection: Detection) -> dict[str, Any]:

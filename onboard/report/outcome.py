@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onboard.governor import Decision
 from onboard.sense.grid import Grid
+from onboard.strips import Timing
 
 
 class CellStatus(IntEnum):
@@ -34,6 +36,7 @@ class PassResult:
         status: uint8 (rows, cols), a `CellStatus`.
         score: float32 (rows, cols), higher = more change; nan where not SCORED.
         truth: float32 (rows, cols) share of truly changed valid pixels 0..1 (simulated sources), else None.
+        decisions: of the governor, strip by strip; empty without a deadline.
     """
 
     product_id: str
@@ -42,6 +45,7 @@ class PassResult:
     status: NDArray[np.uint8]
     score: NDArray[np.float32]
     truth: NDArray[np.float32] | None = None
+    decisions: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,8 @@ class Outcome:
         stage_seconds: CPU-side wall seconds by stage ("read", "prepare", "encode", "score", "code", "store", ...).
         counters: faults and skips by kind, e.g. {"truncated": 1, "remainder_px": 812}.
         refused: (where, reason, kind) of each refused input.
+        timing: latencies of this run's strips and commits.
+        budgets: of the profile, and what was used of them; empty without one.
         settings: the configuration that produced it (score rule, history, bundle, precision, versions).
     """
 
@@ -117,3 +123,5 @@ class Outcome:
     refused: tuple[tuple[str, str, str], ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     others: tuple[tuple[int, str], ...] = ()
+    timing: Timing = field(default_factory=Timing)
+    budgets: Mapping[str, Any] = field(default_factory=dict)

@@ -11,6 +11,7 @@ import numpy as np
 import onboard
 from onboard.report import gallery, plots, tables, words
 from onboard.report.colour import Scale, scale_of
+from onboard.report.governed import governed
 from onboard.report.maps import legend, score_map
 from onboard.report.markup import Html, tag
 from onboard.report.outcome import Outcome, PassResult
@@ -58,6 +59,7 @@ def render(outcome: Outcome) -> str:
                 class_="pair",
             ),
             _section("Passes", tables.pass_list(outcome.passes, outcome.detections)) if outcome.passes else None,
+            _section("Deadlines", deadlines) if (deadlines := governed(outcome)) else None,
             tag("div", _section("Faults and refusals", tables.faults(outcome)), _settings(outcome), class_="pair"),
         ),
         tag("footer", f"onboard-detect {onboard.__version__}. {CONVENTIONS}", class_="colophon"),

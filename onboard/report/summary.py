@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 import onboard
+from onboard.governor import LADDER
 from onboard.report.geojson import finite, timestamp
 from onboard.report.outcome import Outcome, PassResult
 from onboard.report.tally import Cells, agree, chosen_hits, count, quantiles
@@ -46,12 +49,50 @@ def summarise(outcome: Outcome, outputs: Sequence[str] = ()) -> dict[str, Any]:
             "pixel_bytes": pixel_bytes(o, cells),
         },
         "truth": pooled,
+        "strips": _strips(o),
+        "budgets": plain(o.budgets),
         "timing": {stage: finite(seconds) for stage, seconds in o.stage_seconds.items()},
         "counters": {kind: int(n) for kind, n in sorted(o.counters.items())},
         "refused": [{"where": where, "reason": reason, "kind": kind} for where, reason, kind in o.refused],
         "settings": plain(o.settings),
         "outputs": list(outputs),
     }
+
+
+def _strips(outcome: Outcome) -> dict[str, Any]:
+    """Latency of the strips of this run in seconds, from read to score, commits apart; and what the governor did."""
+    decided = [one for result in outcome.passes for one in result.decisions]
+    looked = [one for one in decided if one.looked]
+    return {
+        "latency_s": _spread(outcome.timing.latency),
+        "commit_s": _spread(outcome.timing.commit),
+        "governor": {
+            "strips": len(decided),
+            "skipped": len(decided) - len(looked),
+            "kept": sum(one.kept for one in looked),
+            "missed": [
+                {
+                    "product_id": result.product_id,
+                    "strip": one.strip,
+                    "seconds": one.seconds,
+                    "deadline_s": one.deadline_s,
+                }
+                for result in outcome.passes
+                for one in result.decisions
+                if one.looked and not one.kept
+            ],
+            "dropped": {step.words: sum(one.level >= step for one in decided) for step in LADDER[1:]},
+        }
+        if decided
+        else None,
+    }
+
+
+def _spread(seconds: Sequence[float]) -> dict[str, float] | None:
+    if not seconds:
+        return None
+    p50, p99 = np.quantile(seconds, (0.5, 0.99))
+    return {"n": len(seconds), "p50": float(p50), "p99": float(p99), "max": max(seconds)}
 
 
 def pixel_bytes(outcome: Outcome, cells: Cells) -> int | None:

@@ -97,6 +97,11 @@ class Acquisition(ABC):
                 return info
         raise KeyError(name)
 
+    @property
+    def block_cache_bytes(self) -> int:
+        """What decoded blocks of all bands take, where parts of a block are read one after another; 0: none wait."""
+        return 0
+
     @abstractmethod
     def open(self, names: tuple[str, ...]) -> Reader:
         """Open the files of the bands `names`; the reader delivers them in this order.

@@ -34,9 +34,18 @@ _SHORT_FILE = re.compile(
 )
 
 
+_cache_bytes = CACHE_BYTES
+
+
+def set_cache(size: int) -> None:
+    """Bytes of GDAL's block cache from now on, at most `CACHE_BYTES`."""
+    global _cache_bytes
+    _cache_bytes = min(size, CACHE_BYTES)
+
+
 def gdal_env(**options: str | int) -> rasterio.Env:
     """The settings all reading happens under. Also needed around reads: GDAL's error handler belongs to the thread."""
-    return rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, **options)
+    return rasterio.Env(GDAL_CACHEMAX=_cache_bytes, **options)
 
 
 def open_raster(path: str) -> DatasetReader:

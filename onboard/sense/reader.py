@@ -44,6 +44,11 @@ class RasterAcquisition(Acquisition):
     planes: tuple[Plane, ...]
     quality: tuple[QualityPlane, ...] = field(default=())
 
+    @property
+    def block_cache_bytes(self) -> int:
+        """See `Acquisition.block_cache_bytes`."""
+        return sum(p.block[0] * p.block[1] * np.dtype(p.dtype).itemsize for p in self.planes if not p.direct)
+
     def open(self, names: tuple[str, ...]) -> Reader:
         """See `Acquisition.open`. Files stay open until the reader is closed."""
         stack = ExitStack()

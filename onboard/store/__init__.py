@@ -18,7 +18,7 @@ from __future__ import annotations
 import fcntl
 from pathlib import Path
 
-from onboard.errors import StoreError
+from onboard.errors import DiskFullError, StoreError
 from onboard.store.memory import Memory
 from onboard.store.state import State
 
@@ -59,6 +59,34 @@ class Store:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def make_room(self, limit_bytes: int, coming_bytes: int, artefact: str, keep: int) -> dict[str, int]:
+        """Let the least valuable leave until so many bytes more fit a limit.
+
+        First products that the ground has confirmed, then remembered passes (`Memory.forget_least`). What waits in the
+        queue has a budget of its own and stays.
+
+        Returns:
+            How many left, by counter.
+
+        Raises:
+            DiskFullError: all that may leave has left, and it does not fit.
+        """
+        left: dict[str, int] = {}
+
+        def short() -> int:
+            return self.memory.live_bytes() + self.state.live_bytes() + coming_bytes - limit_bytes
+
+        if short() > 0 and (dropped := self.queue.drop_delivered(short())):
+            left["evicted_delivered"] = dropped
+        while short() > 0:
+            if not self.memory.forget_least(artefact, keep):
+                raise DiskFullError(
+                    f"the store holds {limit_bytes + short() - coming_bytes:,} bytes, a pass brings {coming_bytes:,},"
+                    f" and {limit_bytes:,} are allowed; nothing in it may leave"
+                )
+            left["evicted_passes"] = left.get("evicted_passes", 0) + 1
+        return left
 
     def close(self) -> None:
         """Close both databases and free the lock; everything committed stays."""

@@ -68,6 +68,13 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     return db
 
 
+def live_bytes(db: sqlite3.Connection) -> int:
+    """What a database holds; pages that were freed are used again before its file grows."""
+    names = ("page_count", "freelist_count", "page_size")
+    pages, free, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+    return int((pages - free) * size)
+
+
 @contextmanager
 def transaction(db: sqlite3.Connection, where: Path) -> Iterator[None]:
     """All or nothing. SQLite's faults come out as StoreError or DiskFullError, with everything rolled back."""

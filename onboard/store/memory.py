@@ -17,7 +17,14 @@ from onboard.change.record import Records, damaged, describe
 from onboard.errors import StoreError
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import Grid
-from onboard.store.database import OtherVersionError, as_store_error, open_database, open_to_read, transaction
+from onboard.store.database import (
+    OtherVersionError,
+    as_store_error,
+    live_bytes,
+    open_database,
+    open_to_read,
+    transaction,
+)
 
 SCHEMA = """
 CREATE TABLE pass (
@@ -191,6 +198,31 @@ class Memory(MemoryReader):
                     "INSERT OR REPLACE INTO strip VALUES (?,?,?,?,?)",
                     ((pass_id, chunk.row + i, chunk.col, chunk.cols, grid[i].tobytes()) for i in range(chunk.rows)),
                 )
+
+    @_marks_damage
+    def live_bytes(self) -> int:
+        """What is remembered, in bytes."""
+        return live_bytes(self._db)
+
+    @_marks_damage
+    def forget_least(self, artefact: str, keep: int) -> bool:
+        """Drop the pass that is worth least; False where none may go.
+
+        First those of other artefacts, which nothing reads any more; then the one with most newer passes over its own
+        place. The `keep` newest of each place stay.
+        """
+        row = self._db.execute(
+            "SELECT id FROM (SELECT id, artefact=? AS mine, sensing_time, row_number() OVER"
+            " (PARTITION BY grid, artefact ORDER BY sensing_time DESC, product_id DESC) AS newer FROM pass)"
+            " WHERE NOT mine OR newer>? ORDER BY mine, newer DESC, sensing_time, id LIMIT 1",
+            (artefact, keep),
+        ).fetchone()
+        if row is None:
+            return False
+        with transaction(self._db, self.path):
+            self._db.execute("DELETE FROM strip WHERE pass=?", row)
+            self._db.execute("DELETE FROM pass WHERE id=?", row)
+        return True
 
     @_marks_damage
     def forget(self, grid: Grid, artefact: str, keep: int) -> int:

@@ -101,6 +101,21 @@ class Queue:
                     break
         self._db.executemany("DELETE FROM queue WHERE id=?", leaving)
 
+    def drop_delivered(self, wanted_bytes: int) -> int:
+        """Let what the ground has confirmed leave, the worst first, until so many bytes are free; how many left."""
+        leaving, freed = [], 0
+        for identity, size in self._db.execute(
+            "SELECT id, length(payload) FROM queue WHERE delivered"
+            " ORDER BY priority, density, acquisition DESC, row DESC, col DESC"
+        ):
+            if freed >= wanted_bytes:
+                break
+            leaving.append((identity,))
+            freed += size
+        with transaction(self._db, self._where):
+            self._db.executemany("DELETE FROM queue WHERE id=?", leaving)
+        return len(leaving)
+
     def settle(self, coded: Sequence[tuple[int, bytes | None]]) -> None:
         """Replace candidates (id, coded product) in one transaction; one without a product is dropped."""
         with transaction(self._db, self._where):

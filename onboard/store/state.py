@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from onboard.governor import Decision
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import Grid
-from onboard.store import orders, queue, transfers
-from onboard.store.database import open_database, transaction
+from onboard.store import decisions, orders, queue, transfers
+from onboard.store.database import live_bytes, open_database, transaction
 from onboard.store.rows import AcquisitionRow, ChunkRow, NewProduct
 
 SCHEMA = (
@@ -31,6 +32,7 @@ CREATE TABLE chunk (
 CREATE TABLE counter (
   acquisition INTEGER NOT NULL, kind TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (acquisition, kind));
 """
+    + decisions.SCHEMA
     + queue.SCHEMA
     + transfers.SCHEMA
     + orders.SCHEMA
@@ -48,12 +50,17 @@ class State:
         self._path = path
         self._db = open_database(path, SCHEMA, "FULL")
         self.queue = queue.Queue(self._db, path)
+        decisions.add(self._db, path)
         self.transfers = transfers.Transfers(self._db, path)
         self.orders = orders.Orders(self._db, path)
 
     def close(self) -> None:
         """Close the database."""
         self._db.close()
+
+    def live_bytes(self) -> int:
+        """What the state holds, in bytes."""
+        return live_bytes(self._db)
 
     def grids(self) -> list[tuple[int, Grid]]:
         """All known grids with their ids, oldest first."""
@@ -118,7 +125,7 @@ class State:
             self._delete(acquisition)
 
     def _delete(self, acquisition: int) -> None:
-        for table in ("chunk", "queue", "counter"):
+        for table in ("chunk", "queue", "counter", "decision"):
             self._db.execute(f"DELETE FROM {table} WHERE acquisition=?", (acquisition,))
         self._db.execute("DELETE FROM acquisition WHERE id=?", (acquisition,))
 
@@ -134,8 +141,12 @@ class State:
         products: Sequence[NewProduct],
         counters: Mapping[str, int],
         budget_bytes: int,
+        decided: Sequence[Decision] = (),
     ) -> None:
-        """One chunk group in one transaction: scores and progress, counters, and what enters and leaves the queue."""
+        """One chunk group in one transaction: scores and progress, counters, and what enters and leaves the queue.
+
+        `decided` is what the governor did with the strips that were finished.
+        """
         with transaction(self._db, self._path):
             self._db.executemany(
                 "INSERT INTO chunk VALUES (?,?,?,?,?,?,?,?,?,?)", (_blobs(acquisition, r) for r in rows)
@@ -144,6 +155,7 @@ class State:
                 "INSERT INTO counter VALUES (?,?,?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
                 ((acquisition, kind, n) for kind, n in counters.items()),
             )
+            decisions.write(self._db, acquisition, decided)
             self.queue.enter(acquisition, products, budget_bytes)
 
     def close_up(
@@ -178,6 +190,10 @@ class State:
                 np.frombuffer(r[6], "<f4").reshape(shape),
                 None if r[7] is None else np.frombuffer(r[7], "<f4").reshape(shape),
             )
+
+    def decisions(self, acquisition: int) -> list[Decision]:
+        """What the governor did with the strips of an acquisition, in order; empty where there was no deadline."""
+        return decisions.read(self._db, acquisition)
 
     def counters(self, acquisitions: Iterable[int]) -> dict[str, int]:
         """Sums of what was counted while looking at these acquisitions."""

@@ -14,7 +14,7 @@ from onboard.report.tally import agree, chosen_hits, count
 
 KEYS = [
     "version", "streams", "bundle", "cells", "tiles", "wall_seconds", "tiles_per_s", "passes", "budget", "truth",
-    "timing", "counters", "refused", "settings", "outputs",
+    "strips", "budgets", "timing", "counters", "refused", "settings", "outputs",
 ]  # fmt: skip
 
 

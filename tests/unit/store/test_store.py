@@ -226,3 +226,39 @@ def test_a_region_enters_with_its_cells_and_they_leave_before_it(tmp_path):
         ) | {3: 0}
         store.queue.trim(100)
         assert [item.rung for item in store.queue.items()] == [Rung.LOSSY]
+
+
+def test_the_least_valuable_leaves_when_storage_is_short(tmp_path):
+    from datetime import UTC, datetime, timedelta
+
+    from onboard.change.record import record_dtype
+    from onboard.errors import DiskFullError
+    from onboard.sense.chunks import Chunk
+    from onboard.sense.grid import Grid
+
+    dtype, start = record_dtype(64, ("B02",)), datetime(2024, 1, 1, tzinfo=UTC)
+    here, there = (Grid("", (10.0, 0.0, float(x), 0.0, -10.0, 0.0), 6400, 6400) for x in (0, 90_000))
+    with Store(tmp_path) as store:
+
+        def remember(grid, day, artefact):
+            key = store.memory.enter(grid, start + timedelta(days=day), f"p{day}", artefact, dtype, [])
+            store.memory.write(key, [(Chunk(0, row, 0, 1, 200), np.zeros(200, dtype)) for row in range(40)])
+
+        def kept(grid, artefact):
+            past = store.memory.past(grid, start + timedelta(days=99), artefact, dtype, 99)
+            return [(one.sensing_time - start).days for one in past]
+
+        for day in range(5):
+            remember(here, day, "now")
+        remember(there, 0, "now")
+        remember(here, 9, "before")
+        used = store.memory.live_bytes() + store.state.live_bytes()
+        assert store.make_room(used + 10, 10, "now", 2) == {}
+        assert store.make_room(used, 10, "now", 2) == {"evicted_passes": 1}
+        assert kept(here, "before") == []  # of another model: nothing reads it any more
+        assert store.make_room(store.memory.live_bytes() + store.state.live_bytes(), 10, "now", 2)
+        assert kept(here, "now") == [4, 3, 2, 1]
+        with pytest.raises(DiskFullError, match="nothing in it may leave"):
+            store.make_room(10, 10, "now", 2)
+        assert kept(here, "now") == [4, 3]
+        assert kept(there, "now") == [0]
