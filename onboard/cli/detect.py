@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--score", choices=SCORE_RULES, help="distance of latents (default: the bundle's own rule)")
     p.add_argument(
         "--history", type=positive, default=DEFAULT_HISTORY, metavar="K",
-        help="score = min over the K newest clear past looks (default: %(default)s)",
+        help="how many of the newest clear past looks a cell is compared with (default: %(default)s)",
     )  # fmt: skip
     p.add_argument(
         "--budget-mb", type=float, metavar="MB",
