@@ -59,7 +59,9 @@ def collect(
         passes.append(result)
         truths[row.id] = result.truth
     wanted = {row.id for row in looked_at}
-    fitting = [item for item in store.queue.fitting(config.budget_bytes) if item.coded and item.acquisition in wanted]
+    # a cell whose lossless coding was put off is in a region that goes down all the same
+    ready = [item for item in store.queue.fitting(config.budget_bytes) if item.coded or item.chip]
+    fitting = [item for item in ready if item.acquisition in wanted]
     queue = [item for item in fitting if item.rung is Rung.LOSSLESS]
     others = [item for item in fitting if item.rung is not Rung.LOSSLESS]
     painter = Painter(store, run, rows, bundle, encoder, config.history)
