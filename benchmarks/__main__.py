@@ -14,7 +14,19 @@ from pathlib import Path
 
 from benchmarks import budget, machine
 
-NAMES = ("throughput", "latency", "memory", "startup", "roofline", "export", "link", "downlink", "fuzz", "restoration")
+NAMES = (
+    "throughput",
+    "latency",
+    "memory",
+    "startup",
+    "roofline",
+    "budget",
+    "export",
+    "link",
+    "downlink",
+    "fuzz",
+    "restoration",
+)
 RESULTS = Path(__file__).with_name("results")
 
 

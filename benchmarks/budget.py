@@ -1,13 +1,54 @@
-"""Compares metrics with `budget.toml`."""
+"""A pass under the budgets of a profile: memory, deadlines, energy, storage; and what every benchmark must reach.
+
+`failures` compares metrics with `budget.toml`: the assertions of all benchmarks.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
+import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import granule
+from benchmarks.command import detect
+
 BUDGET = Path(__file__).with_name("budget.toml")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", default="pi4", metavar="NAME|FILE", help="default: %(default)s")
+    parser.add_argument("--side", type=int, default=granule.FULL_SIDE, help="px (default: %(default)s)")
+    parser.add_argument("--layout", choices=granule.LAYOUTS, default="tiled", help="default: %(default)s")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    first, second = granule.prepare(args.side, args.layout, 2)
+    options = ["--profile", args.profile]
+    with tempfile.TemporaryDirectory(prefix="onboard-budget-") as name:
+        out, store = Path(name) / "out", Path(name) / "store"
+        detect([first], out, store, None, [*options, "--deadline", "off"])
+        one = detect([second], out, store, None, options)
+        told = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+        stored = sum(file.stat().st_size for file in store.iterdir()) / 1e6
+    budgets, governor = told["budgets"], told["strips"]["governor"] or {}
+    used = {
+        "memory_mb": one.peak_rss_mb,
+        "storage_mb": stored,
+        "energy_j_per_row": budgets["energy_j_per_row_used"],
+        "pass_mb": told["budget"]["used_bytes"] / 1e6,
+    }
+    metrics: dict[str, Any] = {f"profile_{key}": round(value, 3) for key, value in used.items()}
+    for key, value in used.items():
+        if key in budgets:
+            metrics[f"over_{key}"] = round(max(value - budgets[key], 0.0), 3)
+    if governor:
+        metrics |= {"strips": governor["strips"], "strips_skipped": governor["skipped"]}
+        metrics["strips_late"] = len(governor["missed"])
+    return {"metrics": metrics, "runs": {"pass": [vars(one)], "budgets": budgets}}
 
 
 def failures(metrics: Mapping[str, Any], path: Path = BUDGET) -> list[str]:
