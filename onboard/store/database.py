@@ -15,6 +15,8 @@ PAGE_BYTES = 32_768
 """Strips and products are 5 to 170 kB: pages of 4 kB would chain dozens of them."""
 CACHE_KIB = 1024
 """Of each connection. The access pattern is sequential: a larger page cache buys nothing."""
+READ_CACHE_KIB = 256
+"""Of one that only reads strips."""
 
 
 class OtherVersionError(StoreError):
@@ -62,7 +64,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     try:
         db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         db.execute("PRAGMA query_only=1")
-        db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        db.execute(f"PRAGMA cache_size=-{READ_CACHE_KIB}")
     except sqlite3.Error as error:
         raise as_store_error(error, path) from error
     return db
