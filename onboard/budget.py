@@ -30,7 +30,7 @@ STAGES: Mapping[str, tuple[str, ...]] = {
 }
 """What the keys of `watts` stand for: stages of `clock.Stages`."""
 
-CHUNK_CELLS = (256, 128, 96, 64, 48, 32, 16)
+CHUNK_CELLS = (512, 256, 128, 96, 64, 48, 32, 16)
 """Sizes of a chunk that are tried, largest first: larger ones cost less time a cell."""
 MB = 1e6
 
@@ -42,7 +42,7 @@ SAMPLE_BYTES = 32
 """Of the pre-scan's fit, for each band and sub-cell of a sampled cell."""
 SUB_CELLS = 64
 SCORE_BYTES_PER_CELL = 24_000
-"""Temporaries of a comparison."""
+"""Temporaries of a comparison, one on each thread that looks."""
 TILE_WORK = 8
 """Activations of the network, in times its input."""
 REPORT_BYTES_PER_CELL = 220
@@ -185,7 +185,7 @@ def _plan(
             (f"{queued} chunks of {chunk_cells} cells read ahead", queued * chunk_cells * 2 * cell_mb),
             (f"{threads} x input and tiles", threads * chunk_cells * 2 * cell_mb),
             (f"{threads} batches of {batch}", threads * batch * TILE_WORK * cell_mb),
-            ("comparison", chunk_cells * SCORE_BYTES_PER_CELL / MB),
+            (f"{threads} comparisons", threads * chunk_cells * SCORE_BYTES_PER_CELL / MB),
         ],
         [("report", cells * REPORT_BYTES_PER_CELL / MB)],
     )

@@ -31,7 +31,7 @@ def read(out, name):
 
 def test_a_deadline_that_nothing_can_keep_skips_every_other_strip_and_says_so(stream, tmp_path):
     (tmp_path / "small.toml").write_text(
-        "[small]\nmemory_mb = 200\nthreads = 1\nstorage_mb = 500\ndeadline_ms_per_row = 0.001\n"
+        "[small]\nmemory_mb = 140\nthreads = 1\nstorage_mb = 500\ndeadline_ms_per_row = 0.001\n"
         "watts = {board = 2, look = 1}\n"
     )
     out = tmp_path / "out"
