@@ -20,6 +20,7 @@ NAMES = (
     "memory",
     "startup",
     "roofline",
+    "peer",
     "budget",
     "export",
     "link",
