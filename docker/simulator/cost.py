@@ -35,7 +35,7 @@ def build() -> Path:
 
 
 def count(plugin: Path, processor: str, runtime: str, passes: Path, store: Path) -> dict[str, int]:
-    """Instructions per tile of each stage (per product for the last one)."""
+    """Instructions per tile of each stage (per product for coding)."""
     log = OUT / "cost" / f"{processor}-{runtime}.log"
     words = ("-plugin", str(plugin), "-d", "plugin", "-D", str(log))
     python, environment = arm_python(processor, *words)

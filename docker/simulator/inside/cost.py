@@ -32,7 +32,11 @@ from onboard.downlink.product import decode, encode
 from onboard.infer.bundle import load_bundle
 from onboard.infer.runtime import load_encoder
 from onboard.report.outcome import CellStatus
+from onboard.restore.enhance import BandScale, halo, restore
+from onboard.restore.model import Network, load_model
+from onboard.sense.acquisition import SATURATED_DN
 from onboard.sense.aligned import read_chunk
+from onboard.sense.bands import NATIVE_RESOLUTION_M
 from onboard.sense.chunks import SAMPLE_CHUNK_PX, plan_chunks
 from onboard.sense.grid import CELL
 from onboard.sense.stream import open_stream
@@ -42,6 +46,9 @@ from onboard.store.rows import ChunkRow
 
 MARK = 0x0B5E
 BUNDLE = "s2-10"
+RESTORER = "sr-x2-s2"
+BLOCK_CELLS = 8
+"""Along a side of what is restored: a region with its halo."""
 T = TypeVar("T")
 
 
@@ -105,7 +112,7 @@ def main(argv: list[str]) -> int:
         marks.around("score, 1 past look", cells, lambda: score_cells(now, looks[:1], rule, output, config.history))
         score = marks.around("score", cells, lambda: score_cells(now, looks, rule, output, config.history))
         memory = store.memory.enter(grid, last.sensing_time, last.product_id, artefact, dtype, [])
-        shape, numbers = (chunk.rows, chunk.cols), count(len(chunks))
+        shape, numbers = (chunk.rows, chunk.cols), count(1 << 20)  # beyond those of the chunks as they were flown
         status = np.full(shape, CellStatus.SCORED, dtype=np.uint8)
 
         def commit() -> None:
@@ -117,6 +124,12 @@ def main(argv: list[str]) -> int:
         payloads = [store.queue.payload(item.id) for item in store.queue.items()[:8]]
         products = [decode(payload) for payload in payloads if payload]
         marks.around("code a product", len(products), lambda: [encode(product) for product in products])
+        network = Network(load_model(RESTORER), "int8")
+        side, around = BLOCK_CELLS * CELL, halo(network.model)
+        fine = [i for i, name in enumerate(bundle.bands) if NATIVE_RESOLUTION_M[name] == 10]
+        block = np.ascontiguousarray(pixels.dn[fine, : side + 2 * around, : side + 2 * around])
+        scales = (BandScale(4000.0),) * len(fine)
+        marks.around("restore", BLOCK_CELLS**2, lambda: restore(network, block, scales, SATURATED_DN - 1))
     print(json.dumps({"stages": marks.stages, "past": len(looks), "cells": cells}))
     return 0
 
