@@ -57,7 +57,7 @@ class DetectConfig:
     prescan_share: float = 1 / 64
     prescan_all_cells: int = 4_096
     threads: int = 1
-    batch: int = 32
+    batch: int = 48
     read_ahead: int = 1
     storage_bytes: int | None = None
     deadline_s_per_row: float | None = None
