@@ -20,9 +20,9 @@ from torch import nn
 
 from ground.scenes.history import History, fly_history
 from onboard.change.event import EventHead
-from onboard.change.record import FINE, FINE_PX, coarse_bands, fine_bands, present, unpack_valid
+from onboard.change.record import COARSE, FINE, FINE_PX, coarse_bands, fine_bands, present, unpack_valid
 from onboard.change.rule import ScoreRule
-from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, SPREAD, flat
+from onboard.change.subcells import INPUT_STEP, INPUT_ZERO
 from onboard.change.usual import fit_pair
 from onboard.config import DetectConfig
 from onboard.errors import InputError
@@ -214,7 +214,10 @@ def _spectra(records: NDArray[np.void], bands: Sequence[str]) -> F32:
     out = np.empty((n, len(bands), FINE * FINE), dtype=np.float32)
     out[:, fine] = records["fine"]
     if coarse:
-        out[:, coarse] = (flat(records["coarse"].astype(np.float32)) @ SPREAD).reshape(n, len(coarse), -1)
+        blocks = records["coarse"].reshape(n, len(coarse), COARSE, COARSE)
+        out[:, coarse] = (
+            blocks.repeat(FINE // COARSE, axis=2).repeat(FINE // COARSE, axis=3).reshape(n, len(coarse), -1)
+        )
     return np.asarray((out.transpose(0, 2, 1) - INPUT_ZERO) * np.float32(INPUT_STEP))
 
 

@@ -28,7 +28,7 @@ from onboard.change.event import EventHead, EventTest, ResidualMap
 from onboard.change.exact import exact_weights, sum_of_squares
 from onboard.change.rule import ScoreRule
 from onboard.change.seen import BLOCK, QUARTERS, Pair, by_cell
-from onboard.change.signed import Falls, Medians, Signed, damping
+from onboard.change.signed import Medians, Signed, damping
 from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, top_root_mean
 from onboard.sense.normalise import BandStatistics
 
@@ -153,30 +153,6 @@ class Comparison:
             squares[pair.hidden] = 0
         return top_root_mean(by_cell(squares), self._rule.top_fine)
 
-    def loss(self, pair: Pair, falls: Falls | None = None) -> F32:
-        """Loss of vegetation in log units, mean of the greatest sub-cells: float32 (N,); zeros without NIR and SWIR.
-
-        Args:
-            falls: as `Signed.falls` gives them, where they are known already.
-        """
-        if self._signed is None:
-            return np.zeros(len(pair), dtype=np.float32)
-        squares = self._signed.loss(falls or self._signed.falls(pair), self._model.signed)
-        whitened = self._whiten @ pair.past.coarse.reshape(len(self._whiten), -1) + self._whiten_offset
-        squares *= damping(sum_of_squares(whitened), self._rule).reshape(squares.shape)
-        return top_root_mean(_seen(squares, pair), self._rule.top_coarse)
-
-    def water(self, pair: Pair, falls: Falls | None = None) -> F32:
-        """Gain of water in log units, mean of the greatest sub-cells: float32 (N,); zeros without green, NIR, SWIR.
-
-        Args:
-            falls: as `Signed.falls` gives them, where they are known already.
-        """
-        if self._signed is None or not self._signed.sees_water:
-            return np.zeros(len(pair), dtype=np.float32)
-        squares = self._signed.water(falls or self._signed.falls(pair), self._model.signed)
-        return top_root_mean(_seen(squares, pair), self._rule.top_water)
-
     def score(self, pair: Pair, latent_distance: F32 | None) -> F32:
         """asinh of surprise, signed evidence and distance of latents, plus the log odds of an event: float32 (N,).
 
@@ -188,11 +164,13 @@ class Comparison:
         model, rule = self._model, self._rule
         surprise = (self.residual(pair) - np.float32(model.surprise[0])) / np.float32(model.surprise[1])
         loss, water = rule.loss * model.loss_weight, rule.water * model.water_weight
-        falls = self._signed.falls(pair) if self._signed and max(loss, water) > NEGLIGIBLE else None
-        if loss > NEGLIGIBLE:
-            surprise += np.float32(loss) * self.loss(pair, falls)
-        if water > NEGLIGIBLE:
-            surprise += np.float32(water) * self.water(pair, falls)
+        if self._signed is not None and max(loss, water) > NEGLIGIBLE:
+            falls = self._signed.falls(pair)
+            if loss > NEGLIGIBLE:
+                surprise += np.float32(loss) * self._loss(self._signed.loss(falls, model.signed), pair)
+            if water > NEGLIGIBLE and self._signed.sees_water:
+                gain = _seen(self._signed.water(falls, model.signed), pair)
+                surprise += np.float32(water) * top_root_mean(gain, rule.top_water)
         if latent_distance is not None:
             standard = (latent_distance - np.float32(model.latent[0])) / np.float32(model.latent[1])
             surprise += np.float32(rule.latent) * standard
@@ -201,6 +179,12 @@ class Comparison:
             floor = rule.event_floor + model.event_above
             score += rule.event * model.event_weight * self._event.evidence(pair, floor, rule.top_event)
         return np.asarray(score, dtype=np.float32)
+
+    def _loss(self, squares: F32, pair: Pair) -> F32:
+        """Loss of vegetation in log units, less where the past was unusual, mean of the greatest: float32 (N,)."""
+        whitened = self._whiten @ pair.past.coarse.reshape(len(self._whiten), -1) + self._whiten_offset
+        squares *= damping(sum_of_squares(whitened), self._rule).reshape(squares.shape)
+        return top_root_mean(_seen(squares, pair), self._rule.top_coarse)
 
 
 def _seen(squares: F32, pair: Pair) -> F32:

@@ -15,9 +15,6 @@ INPUT_STEP = 1 / 24
 
 BLOCKS = np.arange(FINE * FINE).reshape(FINE // 2, 2, FINE // 2, 2).transpose(0, 2, 1, 3).reshape(COARSE * COARSE, 4)
 """Fine sub-cells of each coarse one, (16, 4)."""
-SPREAD = np.zeros((COARSE * COARSE, FINE * FINE), dtype=np.float32)
-SPREAD[np.repeat(np.arange(COARSE * COARSE), 4), BLOCKS.reshape(-1)] = 1.0
-"""(16, 64) of 0 and 1: a coarse map times this is the same map on fine sub-cells, faster than repeating."""
 
 
 def top_root_mean(squares: F32, count: int) -> F32:
@@ -33,8 +30,3 @@ def top_mean(values: F32, count: int) -> F32:
 def _greatest(values: F32, count: int) -> F32:
     """The `count` greatest of each row in order; cheaper than a partition, whose order is the processor's own."""
     return np.sort(values, axis=1)[:, values.shape[1] - count :]
-
-
-def flat(coarse: F32) -> F32:
-    """(..., 16) as a matrix of 16 columns, for a product with `SPREAD`."""
-    return np.ascontiguousarray(coarse, dtype=np.float32).reshape(-1, COARSE * COARSE)

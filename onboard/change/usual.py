@@ -136,7 +136,7 @@ def fit_pair(
     valid = np.ones(a.rows.shape[1:], bool) if pair.hidden is None else ~pair.hidden
     forward, backward, residual_spread = _predictions(a.rows, b.rows, valid, now["fine"].shape[1], rule.ridge)
     usable = np.asarray(valid.all(axis=0))
-    spectra_now, spectra_past = (standardised(one.coarse).transpose(1, 2, 0) for one in (a, b))
+    spectra_now, spectra_past = (_standardised(one.coarse).transpose(1, 2, 0) for one in (a, b))
     mean, whiten = _whitening(spectra_past[usable], rule.shrink)
     medians, nothing = Medians(), np.zeros(usable.shape, dtype=np.float32)
     evidence = Evidence(*[nothing] * len(Evidence._fields))
@@ -287,6 +287,6 @@ def _median_spread(values: F32, smallest: float) -> tuple[float, float]:
     return median, max(float(1.4826 * np.median(np.abs(values - median))), smallest)
 
 
-def standardised(inputs: F32) -> F64:
+def _standardised(inputs: F32) -> F64:
     """Network input in steps, 0..255, as standardised log reflectance."""
     return np.asarray((inputs - INPUT_ZERO) * INPUT_STEP, dtype=np.float64)

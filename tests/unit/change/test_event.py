@@ -10,7 +10,7 @@ from onboard.change.pair import Comparison
 from onboard.change.record import FLAG_CLEAR, coarse_bands, fine_bands, pack_valid, record_dtype
 from onboard.change.rule import ScoreRule
 from onboard.change.seen import Pair
-from onboard.change.subcells import BLOCKS, INPUT_STEP, INPUT_ZERO, SPREAD
+from onboard.change.subcells import BLOCKS, INPUT_STEP, INPUT_ZERO
 from onboard.change.usual import fit_history, fit_pair
 from onboard.errors import BundleError
 from onboard.infer.bundle import Tensor
@@ -58,7 +58,7 @@ def spectra(records, bands, stats):
     x = np.empty((N, len(bands), 64))
     x[:, fine_bands(bands)] = records["fine"]
     for place, band in enumerate(coarse_bands(bands)):
-        x[:, band] = records["coarse"][:, place] @ SPREAD
+        x[:, band][:, BLOCKS] = records["coarse"][:, place, :, None]
     return (x - INPUT_ZERO) * INPUT_STEP, np.array([s.spread for s in stats]), np.array([s.median for s in stats])
 
 
