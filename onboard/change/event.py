@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from onboard.change.exact import ordered_sum
 from onboard.change.record import coarse_bands, fine_bands
-from onboard.change.seen import BLOCK, QUARTERS, Pair, by_cell, folded
+from onboard.change.seen import BLOCK, QUARTERS, Folded, Pair, by_cell, folded
 from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, top_mean
 from onboard.errors import BundleError
 from onboard.sense.normalise import BandStatistics
@@ -27,8 +27,8 @@ from onboard.sense.normalise import BandStatistics
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-AT_ONCE = 8192
-"""Sub-cells whose hidden layer is in the cache at a time: 1 MB at 32 units."""
+AT_ONCE = 4096
+"""Coarse sub-cells whose hidden layer is in the cache at a time: twice 512 kB at 32 units."""
 LIMIT = 12.0
 """Greatest log odds, either way; hidden sub-cells have the least."""
 
@@ -116,9 +116,9 @@ class ResidualMap:
         return cls(past, now, constant, spread)
 
     @property
-    def weights(self) -> F32:
-        """As exact weights on the rows of a `seen.Pair`, float32 (2 F, 2 B + 1)."""
-        return folded(np.column_stack([self.past, self.now, self.constant]))
+    def weights(self) -> Folded:
+        """On both looks of a `seen.Pair`, 2 F rows."""
+        return folded(np.column_stack([self.past, self.now, self.constant]), len(self.past) // 2)
 
 
 class EventTest:
@@ -149,24 +149,33 @@ class EventTest:
             both.append(scaled[:, order] + of_residual @ of_pass)
         # a rectifier keeps scale: the weight of a unit goes into it, and only its sign stays outside
         rows = np.abs(head.out)[:, None] * np.column_stack([*both, constant])
-        self._weights = folded(np.concatenate([rows[head.out > 0], rows[head.out < 0]]))
+        weights = folded(np.concatenate([rows[head.out > 0], rows[head.out < 0]]), len(fine_bands(bands)))
+        self._on_fine, self._on_others = weights.fine, -weights.others
         self._raising, self._bias = int((head.out > 0).sum()), np.float32(head.out_bias)
 
     def log_odds(self, pair: Pair) -> F32:
-        """Log odds of an event, float32 (N, 64), -12..12, quarter by quarter; the least where hidden in either look."""
-        rows = pair.rows.reshape(len(pair.rows), -1)
-        odds = np.empty(rows.shape[1], np.float32)
-        zeros = np.zeros(AT_ONCE, np.float32)  # a maximum with a number is not vectorised on ARM
-        for start in range(0, rows.shape[1], AT_ONCE):
-            units = self._weights @ rows[:, start : start + AT_ONCE]
-            np.maximum(units, zeros[: units.shape[1]], out=units)
-            some = odds[start : start + AT_ONCE]
-            np.subtract(ordered_sum(units[: self._raising]), ordered_sum(units[self._raising :]), out=some)
-        odds += self._bias
-        found = np.clip(odds, -LIMIT, LIMIT).reshape(QUARTERS, len(pair), BLOCK)
+        """Log odds of an event, float32 (N, 64), -12..12, quarter by quarter; the least where hidden in either look.
+
+        What the other bands give to a unit is common to all quarters: with f of the 10 m bands and c of the others,
+        relu(f + c) = max(f, -c) + c, so that c is added once, after the sum over the units.
+        """
+        fine, others = (rows.reshape(len(rows), -1, rows.shape[-2] * BLOCK) for rows in (pair.fine, pair.others))
+        odds = np.empty(fine.shape[1:], np.float32)
+        for start in range(0, odds.shape[1], AT_ONCE):
+            block = np.s_[start : start + AT_ONCE]
+            less = self._on_others @ others[:, 0, block]
+            common = self._bias - self._sum(less)
+            for quarter, found in enumerate(odds[:, block]):
+                units = self._on_fine @ fine[:, quarter, block]
+                np.add(self._sum(np.maximum(units, less, out=units)), common, out=found)
+        found = np.clip(odds, -LIMIT, LIMIT, out=odds).reshape(QUARTERS, len(pair), BLOCK)
         if pair.hidden is not None:
             found[pair.hidden] = -LIMIT
         return by_cell(found)
+
+    def _sum(self, units: F32) -> F32:
+        """Units that raise the odds less those that lower them: (units, n) -> (n,)."""
+        return np.asarray(ordered_sum(units[: self._raising]) - ordered_sum(units[self._raising :]))
 
     def evidence(self, pair: Pair, floor: float, top: int) -> F32:
         """How far the mean of a cell's `top` greatest log odds exceeds `floor`, float32 (N,), 0 or more."""

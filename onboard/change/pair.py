@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from onboard.change.event import EventHead, EventTest, ResidualMap
 from onboard.change.exact import exact_weights, sum_of_squares
 from onboard.change.rule import ScoreRule
-from onboard.change.seen import BLOCK, QUARTERS, Pair, by_cell
+from onboard.change.seen import Pair, by_cell
 from onboard.change.signed import Medians, Signed, damping
 from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, top_root_mean
 from onboard.sense.normalise import BandStatistics
@@ -139,15 +139,15 @@ class Comparison:
 
     def residual(self, pair: Pair) -> F32:
         """Length of what either pass does not explain of the other, mean of the greatest sub-cells: float32 (N,)."""
-        residual = pair.product(self._weights).reshape(-1, QUARTERS, len(pair), BLOCK)
+        residual, common = pair.product(self._weights)
         if pair.hidden is None:
-            mean = self._weights.astype(np.float64) @ pair.means()
+            mean = pair.mean(self._weights)
         else:
-            residual *= ~pair.hidden
-            seen = np.maximum(QUARTERS * BLOCK - pair.hidden.sum(axis=(0, 2)), 1)
-            mean = residual.sum(axis=(1, 3), dtype=np.float64) / seen  # exact in float64, as above
-        share = (self._rule.cell_mean * mean).astype(np.float32)
-        residual -= np.repeat(share, BLOCK, axis=1).reshape(len(mean), 1, len(pair), BLOCK)
+            shown = ~pair.hidden
+            seen = np.maximum(shown.sum(axis=(0, 2)), 1)
+            mean = ((residual + common[:, None]) * shown).sum(axis=(1, 3), dtype=np.float64) / seen  # exact, as above
+        common -= (self._rule.cell_mean * mean).astype(np.float32)[:, :, None]
+        residual += common[:, None]
         squares = sum_of_squares(residual)
         if pair.hidden is not None:
             squares[pair.hidden] = 0

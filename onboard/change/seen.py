@@ -1,13 +1,14 @@
-"""Records of cells, laid out so that one matrix product reaches every sub-cell of many cells. Pure arrays.
+"""Records of cells, laid out so that few matrix products reach every sub-cell of many cells. Pure arrays.
 
 A record keeps 10 m bands on 8 x 8 fine sub-cells and the others on 4 x 4 coarse ones. Here the fine ones come in four
-quarters, each the same corner of all 16 coarse ones, so that a coarse band is the same row of numbers for each quarter.
-All that a pair of looks is asked for is linear in these rows up to a rectifier or a square (`pair`, `event`).
+quarters, each the same corner of all 16 coarse ones, so that what the other bands give is the same for each quarter.
+All that a pair of looks is asked for is linear in these numbers up to a rectifier or a square (`pair`, `event`).
 """
 
 from __future__ import annotations
 
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,53 +28,80 @@ ALL = np.uint64(2**64 - 1)
 
 
 class Seen:
-    """One look at N cells in B bands.
+    """One look at N cells in B bands, F of them native at 10 m.
 
     Args:
         records: (N,).
-        rows: memory to lay them out in, float32 (B, 4, N, 16).
+        fine, others: memory to lay them out in.
 
     Attributes:
-        rows: whole numbers 0..255, 10 m bands first, quarter by quarter.
-        fine: number of 10 m bands.
+        fine: whole numbers 0..255 of the 10 m bands, quarter by quarter, float32 (F, 4, N, 16).
+        others: of the other bands, (B - F, N, 16).
     """
 
-    def __init__(self, records: Records, rows: F32 | None = None) -> None:
-        n, self.fine = len(records), records["fine"].shape[1]
-        bands = self.fine + records["coarse"].shape[1]
+    def __init__(self, records: Records, fine: F32 | None = None, others: F32 | None = None) -> None:
+        n, f, c = len(records), records["fine"].shape[1], records["coarse"].shape[1]
         self.records = records
-        self.rows = np.empty((bands, QUARTERS, n, BLOCK), dtype=np.float32) if rows is None else rows
+        self.fine = np.empty((f, QUARTERS, n, BLOCK), dtype=np.float32) if fine is None else fine
+        self.others = np.empty((c, n, BLOCK), dtype=np.float32) if others is None else others
         # two rows of fine sub-cells lie in a row of coarse ones, and two of its columns in 16 bits: the left one below
-        lines = records["fine"].view("<u8").reshape(n, self.fine, COARSE, 2).transpose(3, 1, 0, 2)
+        lines = records["fine"].view("<u8").reshape(n, f, COARSE, 2).transpose(3, 1, 0, 2)
         for lower, line in enumerate(lines):
-            both = np.ascontiguousarray(line).view("<u2").reshape(self.fine, n, BLOCK)
-            self.rows[: self.fine, 2 * lower] = both & np.uint16(255)
-            self.rows[: self.fine, 2 * lower + 1] = both >> np.uint16(8)
-        others = np.ascontiguousarray(records["coarse"].view("<u8").transpose(1, 0, 2)).view(np.uint8)
-        self.rows[self.fine :] = others[:, None]
+            both = np.ascontiguousarray(line).view("<u2").reshape(f, n, BLOCK)
+            self.fine[:, 2 * lower] = both & np.uint16(255)
+            self.fine[:, 2 * lower + 1] = both >> np.uint16(8)
+        self.others[:] = np.ascontiguousarray(records["coarse"].view("<u8").transpose(1, 0, 2)).view(np.uint8)
+
+    @property
+    def spectra(self) -> F32:
+        """All bands on fine sub-cells, float32 (B, 4, N, 16): a copy."""
+        wide = np.broadcast_to(self.others[:, None], (len(self.others), *self.fine.shape[1:]))
+        return np.concatenate([self.fine, wide])
 
     @cached_property
     def coarse(self) -> F32:
         """All bands on coarse sub-cells, float32 (B, N, 16): quarters of whole numbers, exact."""
-        found, fine = self.rows[:, 0].copy(), self.rows[: self.fine]
+        found = np.concatenate([self.fine[:, 0], self.others])
+        part = found[: len(self.fine)]
         for quarter in range(1, QUARTERS):
-            found[: self.fine] += fine[:, quarter]
-        found[: self.fine] *= np.float32(1 / QUARTERS)
+            part += self.fine[:, quarter]
+        part *= np.float32(1 / QUARTERS)
         return found
 
     @cached_property
     def means(self) -> F64:
         """Over a cell, float64 (B, N), exact."""
         means = self.coarse.reshape(-1, BLOCK) @ np.full(BLOCK, 1 / BLOCK, np.float32)
-        return means.reshape(len(self.rows), -1).astype(np.float64)
+        return means.reshape(len(self.coarse), -1).astype(np.float64)
+
+
+class Folded(NamedTuple):
+    """A linear map of both looks of a `Pair`, as weights whose products are summed without rounding.
+
+    Attributes:
+        fine: float32 (R, 2 F), on the 10 m bands of the past, then of the new look.
+        others: (R, 2 (B - F) + 1), on the other bands likewise, and on `ONE`.
+    """
+
+    fine: F32
+    others: F32
+
+
+def folded(weights: F64, fine: int) -> Folded:
+    """Of weights (R, 2 B + 1) on the bands of the past, those of the new look, and 1; the first `fine` are native."""
+    exact = exact_weights(np.column_stack([weights[:, :-1], weights[:, -1] / ONE]), 8)
+    past, now = np.split(exact[:, :-1], 2, axis=1)
+    native, others = ((past[:, part], now[:, part]) for part in (np.s_[:fine], np.s_[fine:]))
+    return Folded(np.hstack(native), np.hstack([*others, exact[:, -1:]]))
 
 
 class Pair:
-    """A new look at N cells in B bands, and against it one past look after the other.
+    """A new look at N cells, and against it one past look after the other.
 
     Attributes:
         now, past: both looks.
-        rows: float32 (2 B + 1, 4, N, 16): the rows of the past, of the new look, and one of `ONE`.
+        fine: float32 (2 F, 4, N, 16): 10 m bands of the past and of the new look.
+        others: (2 (B - F) + 1, N, 16): the other bands likewise, and one row of `ONE`.
         hidden: sub-cells that are not valid in both looks, bool (4, N, 16); None where all are (the usual case).
     """
 
@@ -81,14 +109,15 @@ class Pair:
     hidden: NDArray[np.bool_] | None
 
     def __init__(self, now: Records) -> None:
-        self._bands = now["fine"].shape[1] + now["coarse"].shape[1]
-        self.rows = np.empty((2 * self._bands + 1, QUARTERS, len(now), BLOCK), dtype=np.float32)
-        self.rows[-1] = ONE
-        self.now = Seen(now, self.rows[self._bands : -1])
+        f, c = now["fine"].shape[1], now["coarse"].shape[1]
+        self.fine = np.empty((2 * f, QUARTERS, len(now), BLOCK), dtype=np.float32)
+        self.others = np.empty((2 * c + 1, len(now), BLOCK), dtype=np.float32)
+        self.others[-1] = ONE
+        self.now = Seen(now, self.fine[f:], self.others[c:-1])
 
     def against(self, past: Records) -> Pair:
         """Itself, with records (N,) of another past look in the place of the last one."""
-        self.past = Seen(past, self.rows[: self._bands])
+        self.past = Seen(past, self.fine[: len(self.now.fine)], self.others[: len(self.now.others)])
         bits = self.now.records["valid"] & past["valid"]
         everything = bool((bits == ALL).all())
         self.hidden = None if everything else np.ascontiguousarray(~unpack_valid(bits)[:, BLOCKS].transpose(2, 0, 1))
@@ -97,18 +126,22 @@ class Pair:
     def __len__(self) -> int:
         return len(self.now.records)
 
-    def product(self, weights: F32) -> F32:
-        """Weights (R, 2 B + 1) on every sub-cell: float32 (R, 4 N 16)."""
-        return np.asarray(weights @ self.rows.reshape(len(self.rows), -1))
+    def product(self, weights: Folded) -> tuple[F32, F32]:
+        """A linear map on every sub-cell, in the two parts that it is the sum of.
 
-    def means(self) -> F64:
-        """Of `rows` over a cell, float64 (2 B + 1, N), exact."""
-        return np.concatenate([self.past.means, self.now.means, np.full((1, len(self)), ONE)])
+        Returns:
+            What the 10 m bands give, float32 (R, 4, N, 16), and what the others and the constant give, (R, N, 16).
+        """
+        fine = weights.fine @ self.fine.reshape(len(self.fine), -1)
+        others = weights.others @ self.others.reshape(len(self.others), -1)
+        return fine.reshape(-1, *self.fine.shape[1:]), others.reshape(-1, *self.others.shape[1:])
 
-
-def folded(weights: F64) -> F32:
-    """A linear map of both looks, (R, 2 B + 1) on past bands, new ones and 1, as exact weights on `Pair.rows`."""
-    return exact_weights(np.column_stack([weights[:, :-1], weights[:, -1] / ONE]), 8)
+    def mean(self, weights: Folded) -> F64:
+        """Of a linear map over a cell, every sub-cell counted, float64 (R, N), exact."""
+        f = len(self.now.fine)
+        past, now = self.past.means, self.now.means
+        others = np.concatenate([past[f:], now[f:], np.full((1, len(self)), ONE)])
+        return np.asarray(weights.fine @ np.concatenate([past[:f], now[:f]]) + weights.others @ others)
 
 
 def by_cell(values: F32) -> F32:

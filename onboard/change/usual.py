@@ -133,8 +133,8 @@ def fit_pair(
         return None
     pair = Pair(now).against(past)
     a, b = pair.now, pair.past
-    valid = np.ones(a.rows.shape[1:], bool) if pair.hidden is None else ~pair.hidden
-    forward, backward, residual_spread = _predictions(a.rows, b.rows, valid, now["fine"].shape[1], rule.ridge)
+    valid = np.ones(a.fine.shape[1:], bool) if pair.hidden is None else ~pair.hidden
+    forward, backward, residual_spread = _predictions(a.spectra, b.spectra, valid, now["fine"].shape[1], rule.ridge)
     usable = np.asarray(valid.all(axis=0))
     spectra_now, spectra_past = (_standardised(one.coarse).transpose(1, 2, 0) for one in (a, b))
     mean, whiten = _whitening(spectra_past[usable], rule.shrink)

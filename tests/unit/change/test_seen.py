@@ -35,8 +35,9 @@ def test_every_sub_cell_is_in_its_place():
     fine = records["fine"].reshape(7, F, FINE, FINE)
     coarse = records["coarse"].reshape(7, C, COARSE, COARSE)
     for quarter, (down, right) in enumerate(np.ndindex(2, 2)):
-        assert (seen.rows[:F, quarter] == fine[:, :, down::2, right::2].reshape(7, F, BLOCK).transpose(1, 0, 2)).all()
-        assert (seen.rows[F:, quarter] == coarse.reshape(7, C, BLOCK).transpose(1, 0, 2)).all()
+        assert (seen.fine[:, quarter] == fine[:, :, down::2, right::2].reshape(7, F, BLOCK).transpose(1, 0, 2)).all()
+        assert (seen.spectra[F:, quarter] == coarse.reshape(7, C, BLOCK).transpose(1, 0, 2)).all()
+    assert (seen.spectra[:F] == seen.fine).all()
     blocks = fine.reshape(7, F, COARSE, 2, COARSE, 2).mean(axis=(3, 5)).reshape(7, F, BLOCK)
     assert (seen.coarse[:F] == blocks.transpose(1, 0, 2)).all()
     assert (seen.means[:F] == fine.mean(axis=(2, 3)).T).all()
@@ -57,15 +58,17 @@ def test_what_is_hidden_is_hidden_where_it_lies():
 
 def test_a_folded_map_is_the_map_and_takes_the_past_that_was_laid_last():
     rng = np.random.default_rng(3)
-    weights = rng.normal(0, 0.01, (4, 2 * (F + C) + 1))
+    given = rng.normal(0, 0.01, (4, 2 * (F + C) + 1))
     now, first, second = look(6), look(6, 1), look(6, 2)
     pair = Pair(now)
     pair.against(first)
-    found = pair.against(second).product(folded(weights)).reshape(4, QUARTERS, 6, BLOCK)
-    rows = np.concatenate([Seen(second).rows, Seen(now).rows, np.ones((1, QUARTERS, 6, BLOCK))])
-    assert found == pytest.approx(np.einsum("rk,kqnb->rqnb", weights, rows), abs=2e-2)
-    assert (pair.rows[-1] == ONE).all()
-    assert (found.astype(np.float64).mean(axis=(1, 3)) == folded(weights).astype(np.float64) @ pair.means()).all()
+    weights = folded(given, F)
+    fine, others = pair.against(second).product(weights)
+    found = fine + others[:, None]
+    rows = [Seen(second).spectra, Seen(now).spectra, np.ones((1, QUARTERS, 6, BLOCK))]
+    assert found == pytest.approx(np.einsum("rk,kqnb->rqnb", given, np.concatenate(rows)), abs=2e-2)
+    assert (pair.others[-1] == ONE).all()
+    assert (found.astype(np.float64).mean(axis=(1, 3)) == pair.mean(weights)).all()
 
 
 def test_a_cells_score_does_not_depend_on_those_beside_it():
