@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from onboard.change.exact import ordered_sum
 from onboard.change.record import coarse_bands, fine_bands
-from onboard.change.seen import BLOCK, QUARTERS, Folded, Pair, by_cell, folded
+from onboard.change.seen import BLOCK, QUARTERS, Folded, Rows, by_cell, folded
 from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, top_mean
 from onboard.errors import BundleError
 from onboard.sense.normalise import BandStatistics
@@ -149,17 +149,18 @@ class EventTest:
             both.append(scaled[:, order] + of_residual @ of_pass)
         # a rectifier keeps scale: the weight of a unit goes into it, and only its sign stays outside
         rows = np.abs(head.out)[:, None] * np.column_stack([*both, constant])
-        weights = folded(np.concatenate([rows[head.out > 0], rows[head.out < 0]]), len(fine_bands(bands)))
-        self._on_fine, self._on_others = weights.fine, -weights.others
+        maps = folded(np.concatenate([rows[head.out > 0], rows[head.out < 0]]), len(fine_bands(bands)))
+        self._on_fine, self._on_others = maps.fine, -maps.others
         self._raising, self._bias = int((head.out > 0).sum()), np.float32(head.out_bias)
 
-    def log_odds(self, pair: Pair) -> F32:
+    def log_odds(self, rows: Rows) -> F32:
         """Log odds of an event, float32 (N, 64), -12..12, quarter by quarter; the least where hidden in either look.
 
         What the other bands give to a unit is common to all quarters: with f of the 10 m bands and c of the others,
         relu(f + c) = max(f, -c) + c, so that c is added once, after the sum over the units.
         """
-        fine, others = (rows.reshape(len(rows), -1, rows.shape[-2] * BLOCK) for rows in (pair.fine, pair.others))
+        cells = rows.fine.shape[2]
+        fine, others = (one.reshape(len(one), -1, cells * BLOCK) for one in (rows.fine, rows.others))
         odds = np.empty(fine.shape[1:], np.float32)
         for start in range(0, odds.shape[1], AT_ONCE):
             block = np.s_[start : start + AT_ONCE]
@@ -168,18 +169,18 @@ class EventTest:
             for quarter, found in enumerate(odds[:, block]):
                 units = self._on_fine @ fine[:, quarter, block]
                 np.add(self._sum(np.maximum(units, less, out=units)), common, out=found)
-        found = np.clip(odds, -LIMIT, LIMIT, out=odds).reshape(QUARTERS, len(pair), BLOCK)
-        if pair.hidden is not None:
-            found[pair.hidden] = -LIMIT
+        found = np.clip(odds, -LIMIT, LIMIT, out=odds).reshape(QUARTERS, cells, BLOCK)
+        if rows.hidden is not None:
+            found[rows.hidden] = -LIMIT
         return by_cell(found)
 
     def _sum(self, units: F32) -> F32:
         """Units that raise the odds less those that lower them: (units, n) -> (n,)."""
         return np.asarray(ordered_sum(units[: self._raising]) - ordered_sum(units[self._raising :]))
 
-    def evidence(self, pair: Pair, floor: float, top: int) -> F32:
+    def evidence(self, rows: Rows, floor: float, top: int) -> F32:
         """How far the mean of a cell's `top` greatest log odds exceeds `floor`, float32 (N,), 0 or more."""
-        return exceeding(self.log_odds(pair), floor, top)
+        return exceeding(self.log_odds(rows), floor, top)
 
 
 def exceeding(log_odds: F32, floor: float, top: int) -> F32:

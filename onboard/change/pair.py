@@ -153,10 +153,8 @@ class Comparison:
             squares[pair.hidden] = 0
         return top_root_mean(by_cell(squares), self._rule.top_fine)
 
-    def score(self, pair: Pair, latent_distance: F32 | None) -> F32:
-        """asinh of surprise, signed evidence and distance of latents, plus the log odds of an event: float32 (N,).
-
-        Surprise and distance are in spreads of the scene; each is weighted.
+    def unexplained(self, pair: Pair, latent_distance: F32 | None) -> F32:
+        """asinh of surprise, signed evidence and distance of latents, in spreads of the scene, weighted: float32 (N,).
 
         asinh is linear around 0 and logarithmic above: the tail of what did not change falls off like a power, so that
         it is on a scale of log odds itself.
@@ -174,11 +172,18 @@ class Comparison:
         if latent_distance is not None:
             standard = (latent_distance - np.float32(model.latent[0])) / np.float32(model.latent[1])
             surprise += np.float32(rule.latent) * standard
-        score = np.arcsinh(surprise.astype(np.float64))
-        if self._event is not None:
-            floor = rule.event_floor + model.event_above
-            score += rule.event * model.event_weight * self._event.evidence(pair, floor, rule.top_event)
-        return np.asarray(score, dtype=np.float32)
+        return np.arcsinh(surprise.astype(np.float64)).astype(np.float32)
+
+    def event(self, pair: Pair, asked: NDArray[np.bool_]) -> F32:
+        """Evidence of an event in log odds, weighted, float32 (N,), 0 or more; 0 for cells that are not asked for."""
+        found = np.zeros(len(pair), dtype=np.float32)
+        cells = np.flatnonzero(asked)
+        if self._event is None or not len(cells):
+            return found
+        rows = pair.rows if len(cells) == len(pair) else pair.rows.of(cells)
+        floor, weight = self._rule.event_floor + self._model.event_above, self._rule.event * self._model.event_weight
+        found[cells] = np.float32(weight) * self._event.evidence(rows, floor, self._rule.top_event)
+        return found
 
     def _loss(self, squares: F32, pair: Pair) -> F32:
         """Loss of vegetation in log units, less where the past was unusual, mean of the greatest: float32 (N,)."""

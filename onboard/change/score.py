@@ -85,13 +85,19 @@ def _distance(now: Records, looks: Sequence[Look], rule: ScoreRule, output: Tens
 
 
 def _surprise(now: Records, looks: Sequence[Look], rule: ScoreRule, output: Tensor) -> F32:
-    """Soft minimum over history of what each past pass leaves unexplained, float32 (N,); nan without a look."""
+    """Soft minimum over history of what each past pass leaves unexplained, float32 (N,); nan without a look.
+
+    What shows no event against one look is not asked for one against older ones: it was there before.
+    """
     against, pair = np.zeros(len(now)), Pair(now)
+    news = np.ones(len(now), dtype=bool)
     for records, comparison, chosen in looks:
         assert comparison is not None
         distance = latent_distance(now["latent"], records["latent"], output, "euclidean") if rule.latent else None
-        score = comparison.score(pair.against(records), distance)
-        against += np.where(chosen, np.exp(score.astype(np.float64) / -rule.softness), 0)
+        score = comparison.unexplained(pair.against(records), distance)
+        event = comparison.event(pair, news & chosen)
+        news &= (event > 0) | ~chosen
+        against += np.where(chosen, np.exp((score + event).astype(np.float64) / -rule.softness), 0)
     used = np.sum([look.chosen for look in looks], axis=0)
     against[used == 0] = np.nan
     return np.asarray(-rule.softness * np.log(against / np.maximum(used, 1)), dtype=np.float32)

@@ -95,14 +95,31 @@ def folded(weights: F64, fine: int) -> Folded:
     return Folded(np.hstack(native), np.hstack([*others, exact[:, -1:]]))
 
 
+class Rows(NamedTuple):
+    """Both looks of a `Pair`, of all its cells or of some.
+
+    Attributes:
+        fine: float32 (2 F, 4, N, 16), 10 m bands of the past and of the new look.
+        others: (2 (B - F) + 1, N, 16), the other bands likewise, and one row of `ONE`.
+        hidden: sub-cells that are not valid in both looks, bool (4, N, 16); None where all are (the usual case).
+    """
+
+    fine: F32
+    others: F32
+    hidden: NDArray[np.bool_] | None
+
+    def of(self, cells: NDArray[np.intp]) -> Rows:
+        """A copy of some cells."""
+        fine, others = self.fine.take(cells, axis=2), self.others.take(cells, axis=1)
+        return Rows(fine, others, None if self.hidden is None else self.hidden[:, cells])
+
+
 class Pair:
     """A new look at N cells, and against it one past look after the other.
 
     Attributes:
         now, past: both looks.
-        fine: float32 (2 F, 4, N, 16): 10 m bands of the past and of the new look.
-        others: (2 (B - F) + 1, N, 16): the other bands likewise, and one row of `ONE`.
-        hidden: sub-cells that are not valid in both looks, bool (4, N, 16); None where all are (the usual case).
+        fine, others, hidden: see `Rows`.
     """
 
     past: Seen
@@ -125,6 +142,11 @@ class Pair:
 
     def __len__(self) -> int:
         return len(self.now.records)
+
+    @property
+    def rows(self) -> Rows:
+        """Of all cells, until another past look is laid in the place of this one."""
+        return Rows(self.fine, self.others, self.hidden)
 
     def product(self, weights: Folded) -> tuple[F32, F32]:
         """A linear map on every sub-cell, in the two parts that it is the sum of.

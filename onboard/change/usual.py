@@ -162,7 +162,9 @@ def fit_pair(
     if event is not None:
         there = EventTest(event, bands, statistics_now, statistics_past, model.residual_map)
         back = EventTest(event, bands, statistics_past, statistics_now, model.mirrored_map)
-        evidence = evidence._replace(event=there.log_odds(pair), undone=back.log_odds(Pair(past).against(now)))
+        evidence = evidence._replace(
+            event=there.log_odds(pair.rows), undone=back.log_odds(Pair(past).against(now).rows)
+        )
     residual = Comparison(model, rule, bands, statistics_now, statistics_past).residual(pair)
     latent = (0.0, 1.0) if latent_distance is None else _median_spread(latent_distance, MIN_LATENT_SPREAD)
     return replace(model, surprise=_median_spread(residual, MIN_SPREAD), latent=latent), evidence

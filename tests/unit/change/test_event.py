@@ -1,6 +1,7 @@
 """The event head: its folded form, its mirror image, hidden sub-cells, and what a bundle may say of it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from onboard.change.event import LIMIT, EventHead, EventTest
 from onboard.change.pair import Comparison
 from onboard.change.record import FLAG_CLEAR, coarse_bands, fine_bands, pack_valid, record_dtype
 from onboard.change.rule import ScoreRule
+from onboard.change.score import score_cells
 from onboard.change.seen import Pair
 from onboard.change.subcells import BLOCKS, INPUT_STEP, INPUT_ZERO
 from onboard.change.usual import fit_history, fit_pair
@@ -81,7 +83,7 @@ def test_the_folded_head_is_the_head(name):
     for values, weights in ((x * a[:, None], head.now), (y * b[:, None], head.past)):
         hidden = hidden + np.einsum("ub,nbs->nus", weights, values)
     expected = np.einsum("u,nus->ns", head.out, np.maximum(hidden, 0)) + head.out_bias
-    found = EventTest(head, bands, s, t, pair.residual_map).log_odds(Pair(now).against(past))[:, ROWS]
+    found = EventTest(head, bands, s, t, pair.residual_map).log_odds(Pair(now).against(past).rows)[:, ROWS]
     assert found == pytest.approx(np.clip(expected, -LIMIT, LIMIT), abs=0.05)  # weights of limited bits
 
 
@@ -94,8 +96,8 @@ def test_the_mirror_image_is_that_of_the_exchanged_passes():
         fit_pair(*pair, RULE, bands, *stats, None)[0] for pair, stats in (((now, past), (s, t)), ((past, now), (t, s)))
     )
     exchanged = Pair(past).against(now)
-    mirrored = EventTest(head, bands, t, s, there.mirrored_map).log_odds(exchanged)
-    assert mirrored == pytest.approx(EventTest(head, bands, t, s, back.residual_map).log_odds(exchanged), abs=0.05)
+    mirrored = EventTest(head, bands, t, s, there.mirrored_map).log_odds(exchanged.rows)
+    assert mirrored == pytest.approx(EventTest(head, bands, t, s, back.residual_map).log_odds(exchanged.rows), abs=0.05)
 
 
 def test_hidden_sub_cells_have_the_least_odds():
@@ -107,11 +109,11 @@ def test_hidden_sub_cells_have_the_least_odds():
     stats = statistics(bands, 8)
     pair = fit_pair(now, past, RULE, bands, stats, stats, None)[0]
     test = EventTest(made(bands), bands, stats, stats, pair.residual_map)
-    odds = test.log_odds(Pair(now).against(past))[:, ROWS]
+    odds = test.log_odds(Pair(now).against(past).rows)[:, ROWS]
     assert (odds[:, :10] == -LIMIT).all() and (odds[:, 10:] > -LIMIT).any()
     nothing = EventTest(made(bands), bands, stats, stats, pair.residual_map)
     past["valid"] = 0
-    assert (nothing.evidence(Pair(now).against(past), -3.0, 4) == 0).all()
+    assert (nothing.evidence(Pair(now).against(past).rows, -3.0, 4) == 0).all()
 
 
 def test_an_event_counts_where_it_exceeds_its_mirror_image():
@@ -132,11 +134,44 @@ def test_an_event_counts_where_it_exceeds_its_mirror_image():
 
     assert weight(fallen).event_weight > 0.5
     assert weight(balanced).event_weight < 0.1
-    model, distance = weight(fallen), np.zeros(N, np.float32)
-    plain = Comparison(model, RULE, bands, stats, stats).score(Pair(fallen).against(past), distance)
-    with_head = Comparison(model, RULE, bands, stats, stats, head).score(Pair(fallen).against(past), distance)
-    assert (with_head[:6] > plain[:6] + 2).all()
-    assert with_head[6:] == pytest.approx(plain[6:])
+    model, everywhere = weight(fallen), np.ones(N, bool)
+    found = Comparison(model, RULE, bands, stats, stats, head).event(Pair(fallen).against(past), everywhere)
+    assert (found[:6] > 2).all() and (found[6:] == 0).all()
+    assert (Comparison(model, RULE, bands, stats, stats).event(Pair(fallen).against(past), everywhere) == 0).all()
+
+
+def test_only_cells_that_are_asked_for_are_looked_at_and_get_what_they_get_among_all():
+    bands = BAND_SETS["s2-10"]
+    now, past = looks(bands, 4)
+    past["valid"][::3] = 0xFFF
+    s, t = statistics(bands, 5), statistics(bands, 6)
+    model = replace(fit_pair(now, past, RULE, bands, s, t, None)[0], event_weight=1.0)
+    comparison, pair = Comparison(model, RULE, bands, s, t, made(bands)), Pair(now).against(past)
+    whole, asked = comparison.event(pair, np.ones(N, bool)), np.arange(N) % 4 > 0
+    assert (whole > 0).any()
+    assert (comparison.event(pair, asked) == np.where(asked, whole, 0)).all()
+    assert (comparison.event(pair, np.zeros(N, bool)) == 0).all()
+
+
+def test_what_was_there_at_the_last_pass_is_no_event_against_older_ones():
+    bands = BAND_SETS["rgbn"]
+    now, past = looks(bands, 9)
+    stats = tuple(BandStatistics(-1.5, 0.3, 1000) for _ in bands)
+    first, zero = np.eye(1, len(bands)), np.zeros((1, len(bands)))
+    head = EventHead(-40 * first, 40 * first, zero, zero, np.zeros((1, 8)), np.zeros(1), np.ones(1), -10.0)
+    now["fine"][:6, 0] -= 40
+    seen = past.copy()
+    seen["fine"][:3, 0] -= 40  # half of it happened before the last pass
+    output = Tensor("latent", "uint8", 1.0, 0)
+    model = fit_history(now, stats, [(past, stats)], RULE, bands, output, 3, head)[0]
+    comparison, plain = (Comparison(model, RULE, bands, stats, stats, one) for one in (head, None))
+
+    def score(looks, by):
+        return score_cells(now, [(one, by) for one in looks], RULE, output, 3)
+
+    raised = score([seen, past], comparison) > score([seen, past], plain)
+    assert (np.flatnonzero(raised) == [3, 4, 5]).all()
+    assert (np.flatnonzero(score([past, past], comparison) > score([past, past], plain)) == np.arange(6)).all()
 
 
 def test_a_season_that_undoes_a_little_in_many_cells_does_not_silence_what_happened_to_a_few():
@@ -152,9 +187,8 @@ def test_a_season_that_undoes_a_little_in_many_cells_does_not_silence_what_happe
     model = fit_history(now, stats, [(past, stats)], RULE, bands, output, 3, head)[0]
     assert model.event_above > 0
     assert model.event_weight > 0.5
-    score = Comparison(model, RULE, bands, stats, stats, head).score(Pair(now).against(past), None)
-    plain = Comparison(model, RULE, bands, stats, stats).score(Pair(now).against(past), None)
-    assert set(np.flatnonzero(score > plain + 1)) == set(range(4))
+    found = Comparison(model, RULE, bands, stats, stats, head).event(Pair(now).against(past), np.ones(N, bool))
+    assert set(np.flatnonzero(found > 1)) == set(range(4))
 
 
 def test_a_head_survives_json():

@@ -64,7 +64,7 @@ def score(now, past):
     """The model of one past pass, and the surprise against it, which the score is the asinh of."""
     model = fit_history(now, STATISTICS, [(past, STATISTICS)], RULE, BANDS, Tensor("latent", "uint8", 1.0, 0), 3)[0]
     comparison = Comparison(model, RULE, BANDS, STATISTICS, STATISTICS)
-    return model, np.sinh(comparison.score(Pair(now).against(past), np.zeros(len(now), np.float32)))
+    return model, np.sinh(comparison.unexplained(Pair(now).against(past), np.zeros(len(now), np.float32)))
 
 
 CHANGED = np.arange(10)
@@ -151,7 +151,7 @@ def test_a_model_survives_json_exactly():
     model, before = score(records(season(past)), records(past))
     again = PairModel.from_dict(json.loads(json.dumps(model.to_dict())))
     comparison = Comparison(again, RULE, BANDS, STATISTICS, STATISTICS)
-    after = np.sinh(comparison.score(Pair(records(season(past))).against(records(past)), None))
+    after = np.sinh(comparison.unexplained(Pair(records(season(past))).against(records(past)), None))
     assert (after == before).all()
 
 

@@ -17,9 +17,13 @@ SURPRISE = ScoreRule()
 class Surprise:
     """A comparison whose surprise is the distance of latents less a usual one."""
 
-    def score(self, pair, latent_distance):
+    def unexplained(self, pair, latent_distance):
         assert len(pair) == len(latent_distance)
         return latent_distance - np.float32(2)
+
+    def event(self, pair, asked):
+        assert len(pair) == len(asked)
+        return np.zeros(len(pair), np.float32)
 
 
 def look(latents, clear=True):
