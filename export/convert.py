@@ -1,7 +1,7 @@
 """A checkpoint in, every artefact out: the one place that knows which runtimes there are.
 
-Where no calibration reaches the gates of INT8, the weights are trained on through the rounding (`qat.py`), and the
-integer artefacts alone are made of those. Parity is with the checkpoint all the same.
+Integer artefacts are made of the checkpoint with plain rectifiers (`rectify.py`). Where no calibration of them reaches
+the gates, the weights are trained on through the rounding (`qat.py`). Parity is with the checkpoint all the same.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from export import onnx, parity, qat, quantise, tflite
 from export.artefact import Made
 from export.calibration import CHOICES, Choice, search
 from export.gates import GATES, failures
+from export.rectify import rectified
 from ground.training.encoder import TrainedEncoder
 
 
@@ -51,16 +52,19 @@ def all_artefacts(
         RuntimeError: a graph runs partly in float, or litert-torch is not installed.
     """
     reference = parity.torch_latents(trained, tiles)
+    plainly = rectified(trained)
     found = Converted([])
     for runtime, module in {"onnx": onnx, "tflite": tflite}.items():
         if runtime == "tflite" and not with_tflite:
             continue
         plain = Made(runtime, folder / f"fp32.{runtime}")
         module.export_encoder(trained, plain.path)  # type: ignore[attr-defined]
-        integer, rows = _integer(plain, folder, tiles, trained.recipe.rule.limit, choices, reference)
+        base = Made(runtime, folder / f"rectified.{runtime}")
+        module.export_encoder(plainly, base.path)  # type: ignore[attr-defined]
+        integer, rows = _integer(base, folder, tiles, trained.recipe.rule.limit, choices, reference)
         figures = parity.agreement(reference, parity.latents(integer, tiles))
         if qat_steps and failures({integer.kind: figures}, gates):
-            better = qat.train(trained, tiles, reference, qat_steps)
+            better = qat.train(plainly, tiles, reference, qat_steps)
             base = Made(runtime, folder / f"trained-on.{runtime}")
             module.export_encoder(better, base.path)  # type: ignore[attr-defined]
             after, after_rows = _integer(base, folder, tiles, trained.recipe.rule.limit, choices, reference, "-qat")

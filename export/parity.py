@@ -62,7 +62,7 @@ def tflite_latents(path: Path, tiles: F32, scales: tuple[Affine, Affine] | None 
         x = np.zeros((batch, *tiles.shape[1:]), np.float32)
         x[: len(tiles[i : i + batch])] = tiles[i : i + batch]
         fed = x if scales is None else (to_uint8(x, scales[0]) ^ 0x80).view(np.int8)
-        interpreter.set_tensor(source["index"], np.ascontiguousarray(fed.transpose(0, 2, 3, 1)))
+        interpreter.set_tensor(source["index"], fed)
         interpreter.invoke()
         z = interpreter.get_tensor(target["index"])[: len(tiles) - i].astype(np.float32)
         out.append(z if scales is None else (z + 128 - scales[1].zero_point) * np.float32(scales[1].scale))

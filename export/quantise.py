@@ -32,7 +32,7 @@ from export.onnx import save
 from export.quiet import quiet
 
 CHANNELS = 4
-INTEGER_OPS = {"Pad", "QLinearConv", "QGemm", "QLinearLeakyRelu", "Reshape", "Flatten"}
+INTEGER_OPS = {"Pad", "QLinearConv", "QGemm", "Reshape", "Flatten"}
 """What may be left once ONNX Runtime has fused the graph. Anything else is a float island."""
 
 

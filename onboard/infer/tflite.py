@@ -1,8 +1,8 @@
 """LiteRT (TFLite) behind the face of `onnx.py`: tiles (N, B, 32, 32) in, latents on the artefact's uint8 scale out.
 
-A TFLite file is channels-last, has a fixed batch, and its integers are int8. All of that ends here: tiles are turned
-to (batch, 32, 32, B) while they are copied in, uint8 becomes int8 by one bit (u - 128), the last batch is filled up,
-and an interpreter, which is not thread-safe, is lent to one thread at a time.
+A TFLite file has a fixed batch, and its integers are int8. All of that ends here: uint8 becomes int8 by one bit
+(u - 128) while tiles are copied in, the last batch is filled up, and an interpreter, which is not thread-safe, is lent
+to one thread at a time.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onboard.errors import BundleError
 from onboard.infer.bundle import Artefact, Tensor
 from onboard.infer.scale import stored
+from onboard.sense.grid import CELL
 
 PACKAGES = ("ai_edge_litert", "tflite_runtime")
 """In this order. tflite_runtime ended in 2023; with NumPy 2 it imports but cannot make an Interpreter. Its INT8 kernels
@@ -68,11 +69,10 @@ class TfliteEncoder:
         """At most one batch. Rows that are not filled keep what they held: no row reads another."""
         count = len(tiles)
         held = interpreter.tensor(self._source)()[:count]  # a view into the interpreter, gone before it runs
-        for band in range(tiles.shape[1]):  # one at a time: numpy turns a whole batch four times as slowly
-            if self._integer:
-                np.bitwise_xor(tiles[:, band], SIGN, out=held.view(np.uint8)[..., band])
-            else:
-                held[..., band] = tiles[:, band]
+        if self._integer:
+            np.bitwise_xor(tiles, SIGN, out=held.view(np.uint8))
+        else:
+            held[...] = tiles
         del held
         interpreter.invoke()
         latent = interpreter.tensor(self._target)()[:count]
@@ -116,6 +116,9 @@ def _tensors(artefact: Artefact, interpreter: Any) -> tuple[dict[str, Any], dict
             f"[{artefact.input.name}] and [{artefact.output.name}]"
         )
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+    shape = tuple(map(int, source["shape"][1:]))
+    if shape[1:] != (CELL, CELL):
+        raise BundleError(f"{artefact.path}: takes tiles of shape {shape}, not (bands, {CELL}, {CELL}); export it anew")
     for promised, real in ((artefact.input, source), (artefact.output, target)):
         _check(artefact, promised, real)
     return source, target

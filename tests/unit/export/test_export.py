@@ -19,6 +19,7 @@ from export import bundle, calibration, convert, gates, parity, qat, quantise
 from export.artefact import Made
 from export.cli import app as export_app
 from export.onnx import export_encoder
+from export.rectify import rectified
 from ground.cli import app as ground_app
 from ground.models.ravaen import Ravaen, RavaenConfig
 from ground.scenes.pairs import Scene, sample_cells
@@ -66,9 +67,10 @@ def checkpoint(tmp_path_factory):
 def exported(checkpoint, tiles, tmp_path_factory):
     folder = tmp_path_factory.mktemp("onnx")
     trained = load_checkpoint(checkpoint)
-    fp32, int8 = folder / "fp32.onnx", folder / "int8.onnx"
+    fp32, plain, int8 = folder / "fp32.onnx", folder / "rectified.onnx", folder / "int8.onnx"
     export_encoder(trained, fp32)
-    return trained, fp32, int8, quantise.quantise(fp32, int8, tiles, 4.0)
+    export_encoder(rectified(trained), plain)
+    return trained, fp32, int8, quantise.quantise(plain, int8, tiles, 4.0)
 
 
 def test_training_repeats_and_resumes_to_the_same_weights(checkpoint, tmp_path):
@@ -105,6 +107,16 @@ def test_integer_graph_has_integer_ends_and_nothing_in_float(exported):
     assert quantise.optimised_ops(int8)["QLinearConv"] == 3
     assert inside.zero_point == 128
     assert outside.scale > 0
+
+
+def test_plain_rectifiers_keep_the_latents(checkpoint, tiles):
+    trained = load_checkpoint(checkpoint)
+    plain = rectified(trained)
+    assert not [one for one in plain.net.encoder.down.modules() if isinstance(one, torch.nn.LeakyReLU)]
+    assert [one for one in trained.net.encoder.down.modules() if isinstance(one, torch.nn.LeakyReLU)]  # a copy
+    before, after = (parity.torch_latents(one, tiles) for one in (trained, plain))
+    assert parity.agreement(before, after)["snr_db"] > 25
+    assert rectified(plain) is plain
 
 
 def test_weights_take_seven_bits(exported):
@@ -164,7 +176,8 @@ def test_a_latent_does_not_depend_on_its_batch(exported, tiles):
 def test_export_repeats_to_the_byte(exported, tiles, tmp_path):
     trained, fp32, int8, scales = exported
     export_encoder(trained, tmp_path / "fp32.onnx")
-    assert quantise.quantise(tmp_path / "fp32.onnx", tmp_path / "int8.onnx", tiles, 4.0) == scales
+    export_encoder(rectified(trained), tmp_path / "rectified.onnx")
+    assert quantise.quantise(tmp_path / "rectified.onnx", tmp_path / "int8.onnx", tiles, 4.0) == scales
     assert (tmp_path / "fp32.onnx").read_bytes() == fp32.read_bytes()
     assert (tmp_path / "int8.onnx").read_bytes() == int8.read_bytes()
     assert str(tmp_path.parent).encode() not in fp32.read_bytes()
@@ -260,10 +273,15 @@ def test_filling_channels_up_changes_no_byte(exported, tiles):
 def test_the_best_calibration_is_kept_and_every_one_is_in_the_card(checkpoint, tiles, tmp_path):
     trained = load_checkpoint(checkpoint)
     assert len(calibration.CHOICES) == 12
-    choices = (calibration.USUAL, calibration.Choice("percentile"), calibration.Choice("entropy", symmetric=True))
+    choices = (
+        calibration.USUAL,
+        *map(calibration.Choice, ("percentile", "entropy")),
+        calibration.Choice(symmetric=True),
+    )
     found = convert.all_artefacts(trained, tmp_path, tiles, choices, with_tflite=False, qat_steps=0)
-    rows = found.searched["onnx"]
+    *rows, refused = found.searched["onnx"]
     assert len(rows) == 3
+    assert "Relu" in refused["refused"]  # half of a symmetric scale would be wasted on what a rectifier leaves empty
     assert [row["snr_db"] for row in rows] == sorted((row["snr_db"] for row in rows), reverse=True)
     (kept,) = [row for row in rows if row["kept"]]
     measured = parity.agreement(parity.torch_latents(trained, tiles), parity.latents(found.made[0], tiles))
@@ -277,7 +295,7 @@ def test_the_best_calibration_is_kept_and_every_one_is_in_the_card(checkpoint, t
         budgets={"onnx-int8": {"us_per_tile": 40.0, "machine": "bench"}, "tflite-int8": {}},
     )  # fmt: skip
     card = (packed / "card.md").read_text()
-    assert card.count("| onnx |") == 3
+    assert card.count("| onnx |") == 4
     assert " * |" in card
     loaded = load_bundle(str(packed))
     assert loaded.budgets == {"onnx-int8": {"us_per_tile": 40.0, "machine": "bench"}}

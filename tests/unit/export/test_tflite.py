@@ -7,6 +7,7 @@ import torch
 from export import convert, parity, tflite
 from export.artefact import Made
 from export.calibration import USUAL
+from export.rectify import rectified
 from ground.models.ravaen import Ravaen, RavaenConfig
 
 pytest.importorskip("litert_torch", reason="no TFLite converter here: pip install 'onboard-detect[export]'")
@@ -50,7 +51,7 @@ def test_the_integer_file_repeats_to_the_byte_and_holds_no_float(trained, tiles,
     from ai_edge_litert.interpreter import Interpreter
 
     for name in ("one", "two"):
-        tflite.export_encoder(trained, tmp_path / f"{name}.fp32")
+        tflite.export_encoder(rectified(trained), tmp_path / f"{name}.fp32")
         tflite.quantise(tmp_path / f"{name}.fp32", tmp_path / f"{name}.int8", tiles, 4.0)
     for kind in ("fp32", "int8"):
         assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
