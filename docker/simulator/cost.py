@@ -18,8 +18,8 @@ import stream
 from host import HERE, OUT, REPOSITORY, ROOT, SimulatorError, command, need, run, say
 from quick import PROCESSORS, RUNTIMES, arm_python
 
-SPEC = "sim:7?size=576&passes=4&disaster=flood&cloud=0"
-"""18 x 18 cells in one chunk, three past looks, as raw tiled GeoTIFF: a chunk of a granule in size and kind."""
+SPEC = "sim:7?size=512&passes=4&disaster=flood&cloud=0"
+"""16 x 16 cells in one chunk, three past looks, as raw tiled GeoTIFF: a chunk of a granule in size and kind."""
 STORED = HERE / "cost.json"
 GROWTH = 0.02
 LIMIT_S = 900

@@ -37,7 +37,7 @@ from onboard.restore.model import Network, load_model
 from onboard.sense.acquisition import SATURATED_DN
 from onboard.sense.aligned import read_chunk
 from onboard.sense.bands import NATIVE_RESOLUTION_M
-from onboard.sense.chunks import SAMPLE_CHUNK_PX, plan_chunks
+from onboard.sense.chunks import plan_chunks
 from onboard.sense.grid import CELL
 from onboard.sense.stream import open_stream
 from onboard.sense.tiles import to_tiles
@@ -78,7 +78,7 @@ def main(argv: list[str]) -> int:
     """Entry point."""
     stream, folder, runtime = open_stream(argv[0]), Path(argv[1]), argv[2]
     bundle, marks, last = load_bundle(BUNDLE), Marks(), stream.acquisitions[-1]
-    config = DetectConfig(bundle=BUNDLE, runtime=runtime, threads=1, chunk_px=SAMPLE_CHUNK_PX)
+    config = DetectConfig(bundle=BUNDLE, runtime=runtime, threads=1)
     encoder = load_encoder(bundle, runtime, "int8", batch=config.batch)
     artefact, output = encoder.artefact.sha256, encoder.artefact.output
     dtype, rule = record_dtype(bundle.latent, bundle.bands), ScoreRule.from_dict(bundle.score)
