@@ -196,7 +196,7 @@ class Detector:
         chunks = plan_chunks(rows, cols, acquisition.block_shape, config.chunk_px)
         evicted = self._make_room(rows * cols) if row is None else {}
         past = store.memory.past(grid, acquisition.sensing_time, self.artefact, self.dtype, config.lookback)
-        with acquisition.open(self.bundle.bands) as reader:
+        with acquisition.open(self.bundle.bands, config.threads) as reader:
             arrival = Arrival(acquisition, reader, self.bundle, self.encoder, self.rule, config, self.stages)
             large = rows * cols > config.prescan_all_cells
             if row is None or row.settings != config.fingerprint() or (row.rows, row.cols) != (rows, cols):
