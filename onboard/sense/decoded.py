@@ -165,6 +165,7 @@ class Decoder:
                 for passed in self._reads[self._next : number + 1]:
                     for key in passed:
                         self._uses[key].popleft()
+                    self._drop_unused(set(passed) - set(keys))
                 self._next = number + 1
                 return True
         return False
