@@ -64,14 +64,14 @@ def options(profile: str | None, deadline: str = "off") -> list[str]:
 
 
 def over(profile: str | None, runs: Sequence[Measured], rows: int) -> dict[str, float]:
-    """By how much the worst of some runs went over a profile's memory, and the median over its pace."""
+    """By how much the worst of some runs went over a profile's memory, and the median over its pace (0 rows: none)."""
     if profile is None:
         return {}
     told = load_budget(profile)
     found = {}
     if told.memory_mb is not None:
         found["over_memory_mb"] = round(max(0.0, max(one.peak_rss_mb for one in runs) - told.memory_mb), 3)
-    if told.deadline_ms_per_row is not None:
+    if told.deadline_ms_per_row is not None and rows:
         taken = statistics.median(one.scored_s for one in runs) / rows * 1e3
         found["over_deadline_ms_per_row"] = round(max(0.0, taken - told.deadline_ms_per_row), 3)
     return found

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.granule import cache_root
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -47,6 +49,12 @@ class Measured:
     @property
     def tiles_per_s(self) -> float:
         return self.tiles / self.scored_s
+
+
+def installed() -> dict[str, str]:
+    """The environment with Python's bytecode kept, as it is in an installed package, wherever this checkout lies."""
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPYCACHEPREFIX": str(cache_root() / "bytecode")}
 
 
 @contextmanager
@@ -82,7 +90,7 @@ def detect(
     with on_cores(cores), log.open("w") as stderr:
         start, began = perf_counter(), datetime.now(UTC)
         child = subprocess.Popen(
-            [*command, *([] if cores is None else ["--threads", str(cores)]), *options], stderr=stderr
+            [*command, *([] if cores is None else ["--threads", str(cores)]), *options], stderr=stderr, env=installed()
         )
         if each is not None:
             _watch(child.pid, log, each)
