@@ -34,19 +34,25 @@ PER_TILE = ("read", "prepare", "encode", "remember", "recall", "score", "choose"
 
 
 class OwnTime(Stages):
-    """Counts each second once: by the innermost stage."""
+    """Counts each second once: by the innermost stage, but all of the pre-scan as such."""
 
     def __init__(self) -> None:
         super().__init__(thread_time)
         self._inner = [0.0]
+        self._scanning = False
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
+        if self._scanning:
+            yield
+            return
+        self._scanning = stage == "prescan"
         start = self.now()
         self._inner.append(0.0)
         try:
             yield
         finally:
+            self._scanning = False
             spent = self.now() - start
             self.seconds[stage] = self.seconds.get(stage, 0.0) + spent - self._inner.pop()
             self._inner[-1] += spent
