@@ -20,6 +20,7 @@ NAMES = (
     "memory",
     "startup",
     "roofline",
+    "scaling",
     "peer",
     "budget",
     "export",

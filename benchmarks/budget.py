@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import granule
-from benchmarks.command import detect
+from benchmarks.command import Measured, detect
+from onboard.budget import load_budget
 
 BUDGET = Path(__file__).with_name("budget.toml")
 
@@ -49,6 +51,30 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         metrics |= {"strips": governor["strips"], "strips_skipped": governor["skipped"]}
         metrics["strips_late"] = len(governor["missed"])
     return {"metrics": metrics, "runs": {"pass": [vars(one)], "budgets": budgets}}
+
+
+def add_profile(parser: argparse.ArgumentParser) -> None:
+    """The option `--profile` of the other benchmarks."""
+    parser.add_argument("--profile", metavar="NAME|FILE", help="run under its budgets, which become assertions")
+
+
+def options(profile: str | None, deadline: str = "off") -> list[str]:
+    """Of onboard-detect; without a deadline unless it is what is measured."""
+    return ["--profile", profile, *(["--deadline", deadline] if deadline else [])] if profile else []
+
+
+def over(profile: str | None, runs: Sequence[Measured], rows: int) -> dict[str, float]:
+    """By how much the worst of some runs went over a profile's memory, and the median over its pace (0 rows: none)."""
+    if profile is None:
+        return {}
+    told = load_budget(profile)
+    found = {}
+    if told.memory_mb is not None:
+        found["over_memory_mb"] = round(max(0.0, max(one.peak_rss_mb for one in runs) - told.memory_mb), 3)
+    if told.deadline_ms_per_row is not None and rows:
+        taken = statistics.median(one.scored_s for one in runs) / rows * 1e3
+        found["over_deadline_ms_per_row"] = round(max(0.0, taken - told.deadline_ms_per_row), 3)
+    return found
 
 
 def failures(metrics: Mapping[str, Any], path: Path = BUDGET) -> list[str]:

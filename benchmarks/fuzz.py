@@ -34,8 +34,8 @@ from ground.receive.archive import Archive
 from ground.receive.inbox import Inbox
 from ground.receive.receiver import Receiver
 from onboard.downlink.ladder import Rung
+from onboard.downlink.link.bounds import PacketError
 from onboard.downlink.link.orders import PassWindow, Plan, Query, order_body
-from onboard.downlink.link.packet import PacketError
 from onboard.downlink.link.seal import Window, seal_receipt, unseal
 from onboard.downlink.link.wire import Report, Transfer, pack_prompt, pack_segment, report_body, unpack_down
 from onboard.downlink.overview import SCORE

@@ -5,7 +5,7 @@ on every pixel and pass), so that histograms, compressibility and scores are tho
 folder it is correlated noise with plausible spectra. Odd passes show the first date of each pair, even passes the
 second. The 20 m bands carry 20 m information on the 10 m grid, as every source delivers them.
 
-    python -m benchmarks.granule SIDE LAYOUT PASSES
+    python -m benchmarks.granule WIDTH HEIGHT LAYOUT PASS...
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,17 @@ LAYOUTS: dict[str, dict[str, Any]] = {
         "predictor": 2,
     },
     "native": {"tiled": True, "blockxsize": 512, "blockysize": 512, "interleave": "band"},
+    "jp2": {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES"},
 }  # fmt: skip
-"""What the file looks like; "native" keeps the 20 m bands in a file of their own (`_10m`, `_20m`)."""
+"""What the file looks like; "native" keeps the 20 m bands in a file of their own (`_10m`, `_20m`), "jp2" is a `.SAFE`
+product with a lossless file for each band at its own resolution."""
+JP2_TILE = {10: 1024, 20: 640}
+"""Side of ESA's tiles, by resolution in metres."""
+PRODUCT = """<P><PRODUCT_URI>{name}</PRODUCT_URI><QUANTIFICATION_VALUE>10000</QUANTIFICATION_VALUE>
+<PRODUCT_START_TIME>{time}</PRODUCT_START_TIME></P>"""
+_File = tuple[str, list[int], int, dict[str, Any]]
+"""(path below the pass's folder, indices of its bands, 10 m pixels a pixel, options of its driver)"""
+GRANULE = "<G><SENSING_TIME>{time}</SENSING_TIME></G>"
 
 
 def cache_root() -> Path:
@@ -46,54 +56,100 @@ def cache_root() -> Path:
 
 
 def prepare(side: int, layout: str, passes: int) -> list[Path]:
-    """A folder per pass, made where missing, by a process of its own: the caller's peak memory stays small."""
-    folders = [_folder(side, layout, number) for number in range(1, passes + 1)]
+    """A folder per pass of a square granule, made where missing."""
+    return _prepare((side, side), layout, range(1, passes + 1))
+
+
+def prepare_one(side: int, height: int, layout: str, number: int) -> Path:
+    """One pass of the upper `height` lines of a granule: the same pixels, whatever the layout."""
+    return _prepare((side, min(side, height)), layout, [number])[0]
+
+
+def _prepare(size: tuple[int, int], layout: str, numbers: Sequence[int]) -> list[Path]:
+    """By a process of its own: the caller's peak memory stays small."""
+    folders = [_folder(size, layout, number) for number in numbers]
     if not all(folder.is_dir() for folder in folders):
-        command = [sys.executable, "-m", "benchmarks.granule", str(side), layout, str(passes)]
-        subprocess.run(command, check=True)
+        words = [*map(str, size), layout, *map(str, numbers)]
+        subprocess.run([sys.executable, "-m", "benchmarks.granule", *words], check=True)
     return folders
 
 
-def make(side: int, layout: str, number: int) -> Path:
-    """Write pass `number` (from 1); it appears whole or not at all."""
-    import rasterio
-    from rasterio.transform import from_origin
-
-    target = _folder(side, layout, number)
+def make(size: tuple[int, int], layout: str, number: int) -> Path:
+    """Write pass `number` (from 1) of (width, height) px; it appears whole or not at all."""
+    target = _folder(size, layout, number)
     if target.is_dir():
         return target
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     partial.mkdir(parents=True)
-    name = f"S2_2023{number:02d}01"
-    fine = [i for i, band in enumerate(BANDS) if NATIVE_RESOLUTION_M[band] == 10]
-    coarse = [i for i, band in enumerate(BANDS) if NATIVE_RESOLUTION_M[band] != 10]
-    files = [(f"{name}.tif", list(range(len(BANDS))), 1)]
-    if layout == "native":
-        files = [(f"{name}_10m.tif", fine, 1), (f"{name}_20m.tif", coarse, 2)]
-    for file, indices, factor in files:
-        with rasterio.open(
-            partial / file, "w", driver="GTiff", width=side // factor, height=side // factor, count=len(indices),
-            dtype="uint16", crs="EPSG:32633", transform=from_origin(500_000, 5_000_000, 10 * factor, 10 * factor),
-            bigtiff="YES", num_threads=2, **LAYOUTS[layout],
-        ) as dataset:  # fmt: skip
-            dataset.descriptions = tuple(BANDS[i] for i in indices)
-            for row, stripe in _stripes(side, number):
-                part = stripe[indices, ::factor, ::factor]
-                window = rasterio.windows.Window(0, row // factor, part.shape[2], part.shape[1])
-                dataset.write(part, window=window)
+    files = _safe_files(partial, number) if layout == "jp2" else _tif_files(layout, number)
+    _write(partial, files, size, number)
     partial.rename(target)
     return target
 
 
-def _folder(side: int, layout: str, number: int) -> Path:
-    return cache_root() / f"granule-v{VERSION}-{side}-{layout}" / f"pass{number}"
+def _tif_files(layout: str, number: int) -> list[_File]:
+    name = f"S2_2023{number:02d}01"
+    options = {"driver": "GTiff", "bigtiff": "YES", "num_threads": 2, **LAYOUTS[layout]}
+    if layout != "native":
+        return [(f"{name}.tif", list(range(len(BANDS))), 1, options)]
+    fine = [i for i, band in enumerate(BANDS) if NATIVE_RESOLUTION_M[band] == 10]
+    coarse = [i for i, band in enumerate(BANDS) if NATIVE_RESOLUTION_M[band] != 10]
+    return [(f"{name}_10m.tif", fine, 1, options), (f"{name}_20m.tif", coarse, 2, options)]
 
 
-def _stripes(side: int, number: int) -> Iterator[tuple[int, NDArray[np.uint16]]]:
-    """(first row, pixels (10, h, side)) from top to bottom; about 110 MB at a time for a whole granule."""
-    for row in range(0, side, PATCH):
-        stripe = np.empty((len(BANDS), min(PATCH, side - row), side), dtype=np.uint16)
-        for col in range(0, side, PATCH):
+def _safe_files(folder: Path, number: int) -> list[_File]:
+    """Of a product in `folder`, whose metadata is written."""
+    date, time = f"2023{number:02d}01T100000", f"2023-{number:02d}-01T10:00:00.000Z"
+    product = f"S2A_MSIL1C_{date}_N0204_R022_T33TWN_{date}.SAFE"
+    granule = f"{product}/GRANULE/L1C_T33TWN_A000001_{date}"
+    (folder / granule / "IMG_DATA").mkdir(parents=True)
+    (folder / product / "MTD_MSIL1C.xml").write_text(PRODUCT.format(name=product, time=time), encoding="utf-8")
+    (folder / granule / "MTD_TL.xml").write_text(GRANULE.format(time=time), encoding="utf-8")
+    files = []
+    for index, band in enumerate(BANDS):
+        metres = NATIVE_RESOLUTION_M[band]
+        tile = {"blockxsize": JP2_TILE[metres], "blockysize": JP2_TILE[metres]}
+        options = LAYOUTS["jp2"] | tile
+        files.append((f"{granule}/IMG_DATA/T33TWN_{date}_{band}.jp2", [index], metres // 10, options))
+    return files
+
+
+def _write(folder: Path, files: Sequence[_File], size: tuple[int, int], number: int) -> None:
+    """All files side by side: the pixels are made once."""
+    import rasterio
+    from rasterio.transform import from_origin
+
+    with ExitStack() as stack:
+        opened = []
+        for file, indices, factor, options in files:
+            dataset = stack.enter_context(
+                rasterio.open(
+                    folder / file, "w", width=size[0] // factor, height=size[1] // factor, count=len(indices),
+                    dtype="uint16", crs="EPSG:32633", transform=from_origin(5e5, 5e6, 10 * factor, 10 * factor),
+                    **options,
+                )
+            )  # fmt: skip
+            dataset.descriptions = tuple(BANDS[i] for i in indices)
+            opened.append(dataset)
+        for row, stripe in _stripes(size, number):
+            for dataset, (_, indices, factor, _) in zip(opened, files, strict=True):
+                part = stripe[indices, ::factor, ::factor]
+                window = rasterio.windows.Window(0, row // factor, part.shape[2], part.shape[1])
+                dataset.write(part, window=window)
+
+
+def _folder(size: tuple[int, int], layout: str, number: int) -> Path:
+    width, height = size
+    shape = f"{width}" if width == height else f"{width}x{height}"
+    return cache_root() / f"granule-v{VERSION}-{shape}-{layout}" / f"pass{number}"
+
+
+def _stripes(size: tuple[int, int], number: int) -> Iterator[tuple[int, NDArray[np.uint16]]]:
+    """(first row, pixels (10, h, width)) from top to bottom; about 110 MB at a time for a whole granule."""
+    width, height = size
+    for row in range(0, height, PATCH):
+        stripe = np.empty((len(BANDS), min(PATCH, height - row), width), dtype=np.uint16)
+        for col in range(0, width, PATCH):
             patch = _patch(row, col, number)
             part = stripe[:, :, col : col + PATCH]
             part[...] = patch[:, : part.shape[1], : part.shape[2]]
@@ -155,5 +211,6 @@ def _simulated(index: int, date: int) -> NDArray[np.uint16]:
 
 
 if __name__ == "__main__":
-    for pass_number in range(1, int(sys.argv[3]) + 1):
-        print(make(int(sys.argv[1]), sys.argv[2], pass_number), file=sys.stderr)
+    width, height, layout = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    for pass_number in sys.argv[4:]:
+        print(make((width, height), layout, int(pass_number)), file=sys.stderr)

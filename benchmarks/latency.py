@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks import granule
+from benchmarks import budget, granule
 from benchmarks.command import detect, warm
 
 DISK = """
@@ -37,13 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--side", type=int, default=5_120, help="px (default: %(default)s)")
     parser.add_argument("--layout", choices=granule.LAYOUTS, default="strips", help="default: %(default)s")
     parser.add_argument("--idle", action="store_true", help="nothing runs beside")
-    parser.add_argument("--profile", help="of onboard-detect, its deadline included")
+    budget.add_profile(parser)
     parser.add_argument("--bundle", default="s2-10", help="default: %(default)s")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     first, second = granule.prepare(args.side, args.layout, 2)
-    options = ["--bundle", args.bundle, *(["--profile", args.profile] if args.profile else [])]
+    options = ["--bundle", args.bundle, *budget.options(args.profile, deadline="")]
     with tempfile.TemporaryDirectory(prefix="onboard-latency-") as name:
         out, store = Path(name) / "out", Path(name) / "store"
         detect([first], out, store, None, options)
@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if strips["governor"]:
         metrics |= {f"strips_{key}": strips["governor"][key] for key in ("kept", "skipped")}
         metrics["strips_late"] = len(strips["governor"]["missed"])
+    metrics |= budget.over(args.profile, [one], 0)
     return {"metrics": metrics, "runs": {"loaded": [vars(one)]}}
 
 

@@ -22,7 +22,7 @@ from onboard.clock import Stages
 from onboard.compare import Compared, Comparer
 from onboard.errors import InputError
 from onboard.sense.acquisition import Mask, Reader
-from onboard.sense.aligned import Pixels, read_chunk
+from onboard.sense.aligned import Pixels, read_chunk, window_of
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import CELL, Grid
 
@@ -82,6 +82,7 @@ def look_ahead(
         seen = looker.look(part.pixels.dn, part.pixels.quality)
         return Part(part.chunk, part.pixels, part.truth, seen, comparer.compare(seen.records, part.chunk))
 
+    reader.expect([window_of(chunk, grid, displacement.of_cells(*cells_of(chunk))) for chunk in chunks])
     with ExitStack() as stack:
         reading = stack.enter_context(ThreadPoolExecutor(1, "read"))
         looking = [stack.enter_context(ThreadPoolExecutor(1, "look")) for _ in workers]

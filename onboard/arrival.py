@@ -6,13 +6,15 @@ Reads a sample of the pixels and of the memory; writes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from onboard.change.look import Looker
 from onboard.change.pair import Comparison
-from onboard.change.prescan import Frozen, Looked, PreScan, fit_pairs, statistics_from_list
+from onboard.change.prescan import Frozen, Looked, PreScan, cells_of, fit_pairs, statistics_from_list
 from onboard.change.registration import Displacement
 from onboard.change.rule import ScoreRule
 from onboard.clock import Stages
@@ -22,8 +24,10 @@ from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
 from onboard.resident import trim
 from onboard.sense.acquisition import U16, Acquisition, Reader
+from onboard.sense.aligned import window_of
 from onboard.sense.chunks import Chunk, in_parts, largest, plan_sample, sample_chunks
 from onboard.sense.grid import CELL
+from onboard.sense.kept import KeptReader
 from onboard.sense.normalise import BandStatistics
 from onboard.sense.prescan import band_histograms, scene_statistics
 from onboard.store.memory import Memory, PastPass
@@ -54,11 +58,12 @@ class Arrival:
         """
         chunks = plan_sample(rows, cols, self.acquisition.block_shape)
         sample = sample_chunks(chunks, self.config.prescan_share, self.config.prescan_all_cells)
-        statistics = self._statistics(chunks, sample)
-        trim()
-        if self.rule.rule != "surprise" or not past:
-            return Frozen(statistics, Displacement.none(), {})
-        displacement, looked = self._look_at(sample, statistics, past[0], memory)
+        with self._sampler(memory.path.parent) as reader:
+            statistics = self._statistics(reader, chunks, sample)
+            trim()
+            if self.rule.rule != "surprise" or not past:
+                return Frozen(statistics, Displacement.none(), {})
+            displacement, looked = self._look_at(reader, sample, statistics, past[0], memory)
         trim()
         pairs = fit_pairs(
             looked, past, memory, statistics, self.rule, self.bundle.bands, self.encoder.artefact.output,
@@ -66,9 +71,16 @@ class Arrival:
         )  # fmt: skip
         return Frozen(statistics, displacement, pairs)
 
-    def _statistics(self, chunks: list[Chunk], sample: list[Chunk]) -> tuple[BandStatistics, ...]:
+    def _sampler(self, folder: Path) -> AbstractContextManager[Reader]:
+        """What the sample is read with; where decoding is slow, each window is decoded once."""
+        if self.acquisition.slow:
+            with suppress(OSError):  # no room for a file: it is decoded anew each time
+                return KeptReader(self.reader, folder)
+        return nullcontext(self.reader)
+
+    def _statistics(self, reader: Reader, chunks: list[Chunk], sample: list[Chunk]) -> tuple[BandStatistics, ...]:
         bands = self.bundle.bands
-        histograms = band_histograms(self.reader, self._parts(sample), len(bands), self._buffer(sample))
+        histograms = band_histograms(reader, self._parts(sample), len(bands), self._buffer(sample))
         if not histograms.any() and len(sample) < len(chunks):
             histograms = band_histograms(self.reader, self._parts(chunks), len(bands), self._buffer(chunks))
         if not histograms.any():
@@ -77,14 +89,22 @@ class Arrival:
         return tuple(scene_statistics(histograms, infos, self.bundle.normalise))
 
     def _look_at(
-        self, sample: list[Chunk], statistics: tuple[BandStatistics, ...], newest: PastPass, memory: Memory
+        self,
+        reader: Reader,
+        sample: list[Chunk],
+        statistics: tuple[BandStatistics, ...],
+        newest: PastPass,
+        memory: Memory,
     ) -> tuple[Displacement, Looked]:
         parts = self._parts(sample)
         scan = PreScan(
-            self.reader, self.acquisition.grid, self.bundle.bands, self.looker(statistics, parts), memory,
+            reader, self.acquisition.grid, self.bundle.bands, self.looker(statistics, parts), memory,
             self._buffer(sample),
         )  # fmt: skip
+        reader.expect([part.window for part in parts])
         displacement = scan.displacement([in_parts(chunk, self.config.chunk_px) for chunk in sample], newest)
+        grid = self.acquisition.grid
+        reader.expect([window_of(part, grid, displacement.of_cells(*cells_of(part))) for part in parts])
         return displacement, scan.look(parts, displacement, encode=self.rule.latent > 0)
 
     def _parts(self, chunks: Sequence[Chunk]) -> list[Chunk]:

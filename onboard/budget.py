@@ -18,7 +18,7 @@ from onboard.errors import UsageError
 from onboard.sense.acquisition import Acquisition
 from onboard.sense.chunks import plan_sample, sample_chunks
 from onboard.sense.grid import CELL
-from onboard.sense.raster import CACHE_BYTES
+from onboard.sense.raster import DECODED_BYTES
 
 STAGES: Mapping[str, tuple[str, ...]] = {
     "read": ("read",),
@@ -46,6 +46,8 @@ SCORE_BYTES_PER_CELL = 24_000
 TILE_WORK = 8
 """Activations of the network, in times its input."""
 REPORT_BYTES_PER_CELL = 220
+LESS_CACHE_MB = (48.0, 32.0, 24.0)
+"""For decoded blocks, where all they need does not fit."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class MemoryPlan(NamedTuple):
 
     chunk_px: int
     read_ahead: int
+    cache_bytes: int
     arithmetic: tuple[tuple[str, float], ...]
 
     def __str__(self) -> str:
@@ -191,14 +194,17 @@ def _plan(
     )
     most = max(moments, key=lambda items: sum(mb for _, mb in items))
     arithmetic = tuple((what, mb) for what, mb in (*always, *most) if mb)
-    return MemoryPlan(chunk_cells * CELL * CELL, read_ahead, arithmetic)
+    return MemoryPlan(chunk_cells * CELL * CELL, read_ahead, round(cache_mb * MB), arithmetic)
 
 
 def size_up(
     budget: Budget, runtime: str, bands: Sequence[str], threads: int, acquisitions: Iterable[Acquisition],
     config: DetectConfig,
 ) -> MemoryPlan:  # fmt: skip
-    """`plan_memory` for a stream's acquisitions. See there for what it raises."""
+    """`plan_memory` for a stream's acquisitions. See there for what it raises.
+
+    Decoded blocks get less than they would need where the budget holds no plan otherwise: some are decoded twice then.
+    """
     cells = sample = cache = 0
     for one in acquisitions:
         rows, cols = one.grid.rows, one.grid.cols
@@ -206,4 +212,10 @@ def size_up(
         scanned = sample_chunks(chunks, config.prescan_share, config.prescan_all_cells)
         cells, cache = max(cells, rows * cols), max(cache, one.block_cache_bytes)
         sample = max(sample, sum(chunk.cells for chunk in scanned))
-    return plan_memory(budget, runtime, len(bands), threads, cells, sample, min(cache, CACHE_BYTES) / MB)
+    most = min(cache, DECODED_BYTES) / MB
+    for cache_mb in (most, *(less for less in LESS_CACHE_MB if less < most)):
+        try:
+            return plan_memory(budget, runtime, len(bands), threads, cells, sample, cache_mb)
+        except UsageError as error:
+            refused = error
+    raise refused

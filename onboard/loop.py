@@ -28,11 +28,12 @@ from onboard.downlink.enhanced import enhance_chosen
 from onboard.downlink.link.orders import Query
 from onboard.downlink.settle import settle
 from onboard.errors import InputError
-from onboard.found import chunk_row, not_looked_at
 from onboard.governor import Governor, Step
+from onboard.group import Group
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
 from onboard.keeper import Keeper, Model
+from onboard.placing import place
 from onboard.resident import give_back
 from onboard.restore.model import Network, load_model
 from onboard.run import Run
@@ -42,7 +43,7 @@ from onboard.sense.grid import CELL
 from onboard.sense.stream import Stream
 from onboard.store import Store
 from onboard.store.queue import RESERVE
-from onboard.store.rows import AcquisitionRow, ChunkRow, NewProduct
+from onboard.store.rows import AcquisitionRow
 from onboard.strips import Strips
 from onboard.succession import look
 
@@ -56,7 +57,7 @@ Progress = Callable[[Acquisition, int, int], None]
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Begun:
     """One acquisition being looked at, and everything that is frozen about it."""
 
     arrival: Arrival
@@ -147,7 +148,7 @@ class Detector:
                 if self.keeper is not None:
                     grid_id = look(self, self.keeper, acquisition, grid_id, run)
                 else:
-                    grid_id = self.place(acquisition, grid_id, run)
+                    grid_id = place(acquisition, grid_id, self.bundle, self.store, run)
                     run.show(self.look_at(acquisition, grid_id, run), acquisition)
             except InputError as error:
                 run.refused.append(error)
@@ -157,29 +158,6 @@ class Detector:
         row = self.store.state.find(grid_id, acquisition.sensing_time, acquisition.product_id, artefact)
         if row is not None and not row.done:
             self.store.state.abandon(row.id)
-
-    def place(self, acquisition: Acquisition, grid_id: int | None, run: Run) -> int:
-        """The grid an acquisition belongs to; the first of a stream may found one."""
-        missing = self.bundle.lacking(tuple(b.name for b in acquisition.bands))
-        if missing:
-            raise InputError(
-                acquisition.where, f"lacks {', '.join(missing)}, which bundle {self.bundle.name} needs", "missing-band"
-            )
-        if acquisition.grid.rows * acquisition.grid.cols == 0:
-            size = f"{acquisition.grid.width} x {acquisition.grid.height} px"
-            raise InputError(acquisition.where, f"{size} is smaller than one cell of {CELL} x {CELL} px", "too-small")
-        if grid_id is not None:
-            reason = run.grids[grid_id].mismatch(acquisition.grid)
-            if reason:
-                raise InputError(acquisition.where, f"no revisit of this place: {reason}", "grid")
-            return grid_id
-        for known_id, known in self.store.state.grids():
-            if known.mismatch(acquisition.grid) is None:
-                run.grids[known_id] = known
-                return known_id
-        grid_id = self.store.state.add_grid(acquisition.grid)
-        run.grids[grid_id] = acquisition.grid
-        return grid_id
 
     def look_at(self, acquisition: Acquisition, grid_id: int, run: Run) -> int:
         """One acquisition: pre-scan, then chunk after chunk; continues where an earlier run was broken off.
@@ -196,7 +174,7 @@ class Detector:
         chunks = plan_chunks(rows, cols, acquisition.block_shape, config.chunk_px)
         evicted = self._make_room(rows * cols) if row is None else {}
         past = store.memory.past(grid, acquisition.sensing_time, self.artefact, self.dtype, config.lookback)
-        with acquisition.open(self.bundle.bands) as reader:
+        with acquisition.open(self.bundle.bands, config.threads) as reader:
             arrival = Arrival(acquisition, reader, self.bundle, self.encoder, self.rule, config, self.stages)
             large = rows * cols > config.prescan_all_cells
             if row is None or row.settings != config.fingerprint() or (row.rows, row.cols) != (rows, cols):
@@ -215,12 +193,14 @@ class Detector:
                 grid, acquisition.sensing_time, acquisition.product_id, self.artefact, self.dtype,
                 statistics_to_list(frozen.bands),
             )  # fmt: skip
-            place = _Place(arrival, row, frozen, memory_id, arrival.comparisons(frozen, past))
+            begun = _Begun(arrival, row, frozen, memory_id, arrival.comparisons(frozen, past))
             if large:
                 give_back()  # what the pre-scan needed
-            whole = self._chunks(place, chunks, run)
+            whole = self._chunks(begun, chunks, run)
         if whole:
-            store.state.commit(row.id, [], [], self._oddities(acquisition, rows, cols), config.budget_bytes)
+            dropped = acquisition.grid.width * acquisition.grid.height - rows * cols * CELL * CELL
+            oddities = {"remainder_px": dropped} if dropped else {}
+            store.state.commit(row.id, [], [], oddities, config.budget_bytes)
             with self.stages.time("choose"):
                 close_up(store, row, grid, memory_id, acquisition, self.bundle, self.artefact, config.budget_bytes)
             store.state.finish(row.id)
@@ -229,14 +209,14 @@ class Detector:
             give_back()  # what the chunks needed
         return row.id
 
-    def _chunks(self, place: _Place, chunks: list[Chunk], run: Run) -> bool:
+    def _chunks(self, begun: _Begun, chunks: list[Chunk], run: Run) -> bool:
         """Look, compare, choose, commit; False when stopped before the end."""
-        row, arrival = place.row, place.arrival
+        row, arrival = begun.row, begun.arrival
         done = self.store.state.done_chunks(row.id)
         todo = [chunk for chunk in chunks if chunk.index not in done]
         total = row.rows * row.cols
         finished = total - sum(chunk.cells for chunk in todo)
-        lookers = [arrival.looker(place.frozen.bands, chunks) for _ in range(self.config.threads)]
+        lookers = [arrival.looker(begun.frozen.bands, chunks) for _ in range(self.config.threads)]
         strips = Strips(todo, self.governor, self.stages, run.timing)
         history = partial(strips.history, usual=self.config.history)
         grid = run.grids[row.grid_id]
@@ -244,96 +224,42 @@ class Detector:
             self.store.queue, self.config.budget_bytes, arrival.acquisition, grid, self.bundle.bands, self.artefact,
             self.store.state.chunks(row.id), self.areas.weights(grid) if self.areas else None,
         )  # fmt: skip
-        wanted = Asked(self.queries, arrival.acquisition, grid, self.artefact)
         with ExitStack() as stack:
-            stack.enter_context(wanted)
+            wanted = stack.enter_context(Asked(self.queries, arrival.acquisition, grid, self.artefact))
+            group = Group(
+                self.store, row.id, begun.memory_id, chooser, wanted, strips, self.stages, self.vouch,
+                self.config.budget_bytes,
+            )  # fmt: skip
             comparers = [
                 Comparer(
-                    stack.enter_context(self.store.memory.reader()), place.past, self.dtype, self.rule,
+                    stack.enter_context(self.store.memory.reader()), begun.past, self.dtype, self.rule,
                     self.encoder.artefact.output, history, self.stages,
                 )
                 for _ in lookers
             ]  # fmt: skip
             parts = look_ahead(
-                arrival.reader, arrival.acquisition.grid, len(self.bundle.bands), todo, place.frozen.displacement,
+                arrival.reader, arrival.acquisition.grid, len(self.bundle.bands), todo, begun.frozen.displacement,
                 list(zip(lookers, comparers, strict=True)), self.stages, self.config.read_ahead, strips.skip,
             )  # fmt: skip
             stack.enter_context(closing(parts))
-            return self._choose(place, parts, strips, chooser, wanted, finished, run)
+            return self._take_in(begun, parts, group, finished, run)
 
-    def _choose(
-        self, place: _Place, parts: Iterator[Part], strips: Strips, chooser: Chooser, wanted: Asked, finished: int,
-        run: Run,
-    ) -> bool:  # fmt: skip
+    def _take_in(self, begun: _Begun, parts: Iterator[Part], group: Group, finished: int, run: Run) -> bool:
         """The chunks that are not yet committed."""
-        row = place.row
-        total = row.rows * row.cols
-        group: list[tuple[ChunkRow, Records | None]] = []
-        counters: dict[str, int] = {}
-        asked: list[NewProduct] = []
+        total = begun.row.rows * begun.row.cols
         for part in parts:
-            chunk = part.chunk
-            if part.skipped:
-                counters["cells_skipped"] = counters.get("cells_skipped", 0) + chunk.cells
-                group.append((not_looked_at(chunk), None))
-            elif part.look is None or part.pixels is None or part.compared is None:
-                assert part.fault is not None
-                counters[part.fault.kind] = counters.get(part.fault.kind, 0) + 1
-                counters["cells_not_read"] = counters.get("cells_not_read", 0) + chunk.cells
-                run.refused.append(part.fault)
-                group.append((not_looked_at(chunk), None))
-            else:
-                found = part.compared
-                if found.damaged:
-                    counters["memory_crc"] = counters.get("memory_crc", 0) + found.damaged
-                truth = None if part.truth is None else part.look.share_of(part.truth)
-                group.append((chunk_row(chunk, found.status, found.score, truth), part.look.records))
-                with self.stages.time("choose"):
-                    chooser.offer(chunk, found.score, part.pixels.original, part.look.visible())
-                    asked += wanted.offer(chunk, found.score)
-            strips.done(chunk)
-            finished += chunk.cells
-            run.tiles += 0 if part.skipped else chunk.cells
+            with self.stages.time("choose"):
+                group.add(part, run)
+            finished += part.chunk.cells
             stopping = self.stop()
-            looked = sum(item[0].chunk.cells for item in group)
-            held = chooser.held_bytes + sum(len(new.payload) for new in asked)
-            if stopping or looked >= self.config.group_cells or held >= GROUP_BYTES:
-                self._commit(row.id, place.memory_id, group, strips, chooser, asked, counters)
-            self.progress(place.arrival.acquisition, finished, total)
+            if stopping or group.cells >= self.config.group_cells or group.held_bytes >= GROUP_BYTES:
+                group.commit()
+            self.progress(begun.arrival.acquisition, finished, total)
             if stopping and finished < total:
                 run.interrupted = True
                 return False
-        self._commit(row.id, place.memory_id, group, strips, chooser, asked, counters)
+        group.commit()
         return True
-
-    def _commit(
-        self,
-        acquisition: int,
-        memory_id: int,
-        group: list[tuple[ChunkRow, Records | None]],
-        strips: Strips,
-        chooser: Chooser,
-        asked: list[NewProduct],
-        counters: dict[str, int],
-    ) -> None:
-        """The memory first (idempotent), then everything else in one transaction; empties what it was given."""
-        if not group:
-            return
-        self.vouch([records for _, records in group if records is not None])
-        products = [*chooser.collect(), *asked]  # a cell that was asked for replaces the same one chosen for its score
-        begun = self.stages.now()
-        with self.stages.time("store"):
-            self.store.memory.write(
-                memory_id, [(item.chunk, records) for item, records in group if records is not None]
-            )
-            self.store.state.commit(
-                acquisition, [item for item, _ in group], products, counters, self.config.budget_bytes,
-                strips.decisions(),
-            )  # fmt: skip
-        strips.committed(self.stages.now() - begun)
-        group.clear()
-        asked.clear()
-        counters.clear()
 
     def _make_room(self, cells: int) -> dict[str, int]:
         """Before a pass is begun; what left, by counter."""
@@ -341,7 +267,3 @@ class Detector:
             return {}
         coming = round(cells * (self.dtype.itemsize + STATE_BYTES_PER_CELL) + self.config.budget_bytes * RESERVE)
         return self.store.make_room(self.config.storage_bytes, coming, self.artefact, self.config.history)
-
-    def _oddities(self, acquisition: Acquisition, rows: int, cols: int) -> dict[str, int]:
-        dropped = acquisition.grid.width * acquisition.grid.height - rows * cols * CELL * CELL
-        return {"remainder_px": dropped} if dropped else {}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from onboard.errors import ModelError
 from onboard.keeper import Keeper, Model
+from onboard.placing import place
 from onboard.run import Run
 from onboard.sense.acquisition import Acquisition
 
@@ -27,7 +28,7 @@ def look(detector: Detector, keeper: Keeper, acquisition: Acquisition, grid_id: 
     """
     while True:
         try:
-            grid_id = detector.place(acquisition, grid_id, run)
+            grid_id = place(acquisition, grid_id, detector.bundle, detector.store, run)
             _look_or_succeed(detector, keeper, acquisition, grid_id, run)
             return grid_id
         except ModelError as error:

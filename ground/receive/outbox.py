@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from onboard.downlink.link.bounds import PacketError
 from onboard.downlink.link.orders import Order, Plan, order_body, tag_of, unpack_order
-from onboard.downlink.link.packet import PacketError
 from onboard.errors import StoreError
 from onboard.store.database import open_database, transaction
 

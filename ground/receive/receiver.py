@@ -15,11 +15,10 @@ from typing import Protocol
 
 from ground.receive.inbox import Inbox
 from onboard.downlink.link import seal
+from onboard.downlink.link.bounds import MAX_BODY_BYTES, PacketError
 from onboard.downlink.link.orders import Order
-from onboard.downlink.link.packet import PacketError
 from onboard.downlink.link.wire import (
     EVERYTHING,
-    MAX_BODY_BYTES,
     REPORT_BYTES,
     SHA_BYTES,
     Prompt,

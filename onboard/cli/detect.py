@@ -165,7 +165,7 @@ def run(args: argparse.Namespace) -> int:
     if budget is not None and budget.memory_mb is not None:
         acquisitions = [one for stream in streams for one in stream.acquisitions]
         plan = size_up(budget, config.runtime, bundle.bands, config.threads, acquisitions, config)
-        set_cache(max((one.block_cache_bytes for one in acquisitions), default=0))
+        set_cache(plan.cache_bytes)
         config = replace(config, chunk_px=plan.chunk_px, read_ahead=plan.read_ahead)
         log.info("budget %s: %s", budget.name, plan)
 

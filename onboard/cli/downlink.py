@@ -55,6 +55,10 @@ def parser() -> argparse.ArgumentParser:
         help="bytes of packets in this pass (default: what is left of the present window of the contact plan)",
     )  # fmt: skip
     p.add_argument(
+        "--profile", metavar="NAME|FILE",
+        help="budgets of a computer (onboard-detect --profile): a pass has at most its bytes, plan or no plan",
+    )  # fmt: skip
+    p.add_argument(
         "--rate", type=positive, metavar="BITS/S",
         help=f"of the link (default: the window's; {DEFAULT_RATE:,} with --pass-bytes)",
     )  # fmt: skip
@@ -104,6 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Everything between the command line and the exit code."""
+    from onboard.budget import load_budget
     from onboard.downlink.link.address import resolve
     from onboard.downlink.link.cfdp import CfdpSession
     from onboard.downlink.link.seal import load_key
@@ -118,18 +123,23 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--cfdp and --key: class 1 has no way back, nothing can be confirmed")
     key, stopper = load_key(args.key) if args.key else None, Stopper()
     planning = PlanSettings(args.half_life_days, args.expire_days or math.inf)
+    most = load_budget(args.profile).pass_mb if args.profile else None
+    most_bytes = None if most is None else round(most * 1e6)
     resolve(args.to, "--to")
     if not (args.store / STATE_FILE).exists():
         raise StoreError(f"{args.store}: no store here; name the one of onboard-detect with --store")
     with Store(args.store) as store, stopper:
         pass_bytes, rate, seconds = args.pass_bytes, args.rate or DEFAULT_RATE, float(args.seconds or DEFAULT_SECONDS)
+        windows, now = store.state.orders.windows(), time()
+        if pass_bytes is None and not windows:
+            pass_bytes = most_bytes
         if pass_bytes is None:
-            windows, now = store.state.orders.windows(), time()
             window = present(windows, now)
             if window is None:
                 log.error("%s: %s; name the bytes with --pass-bytes", args.store, no_window(windows, now))
                 return EXIT_NO_INPUT
             pass_bytes, left = window.left(now)
+            pass_bytes = pass_bytes if most_bytes is None else min(pass_bytes, most_bytes)
             rate, seconds = args.rate or window.rate, min(left, float(args.seconds or left))
         with UdpLink(args.to, rate) as link:
             # what moved up since the last run of onboard-detect, and the one product that the end of the pass will cut

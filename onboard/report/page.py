@@ -11,6 +11,7 @@ import numpy as np
 import onboard
 from onboard.report import gallery, plots, tables, words
 from onboard.report.colour import Scale, scale_of
+from onboard.report.energy import energy
 from onboard.report.governed import governed
 from onboard.report.maps import legend, score_map
 from onboard.report.markup import Html, tag
@@ -60,6 +61,7 @@ def render(outcome: Outcome) -> str:
             ),
             _section("Passes", tables.pass_list(outcome.passes, outcome.detections)) if outcome.passes else None,
             _section("Deadlines", deadlines) if (deadlines := governed(outcome)) else None,
+            _section("Energy", joules) if (joules := energy(outcome)) else None,
             tag("div", _section("Faults and refusals", tables.faults(outcome)), _settings(outcome), class_="pair"),
         ),
         tag("footer", f"onboard-detect {onboard.__version__}. {CONVENTIONS}", class_="colophon"),

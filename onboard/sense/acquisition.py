@@ -8,6 +8,7 @@ the 10 m grid; reflectance = (DN + offset) / quantification, both from the produ
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
@@ -51,6 +52,9 @@ class Reader(ABC):
         Raises:
             InputError: the part cannot be decoded; other windows may still be.
         """
+
+    def expect(self, windows: Sequence[Window]) -> None:  # noqa: B027 - only what decodes ahead wants to know
+        """Tell in which order windows will be read, from now on; any of them may be left out."""
 
     def truth(self, window: Window) -> Mask | None:
         """Simulated sources only: exact mask of what truly changed since the pass before, bool (height, width)."""
@@ -99,12 +103,21 @@ class Acquisition(ABC):
 
     @property
     def block_cache_bytes(self) -> int:
-        """What decoded blocks of all bands take, where parts of a block are read one after another; 0: none wait."""
+        """What decoded blocks take, where parts of a block are read one after another; 0: none wait."""
         return 0
 
+    @property
+    def slow(self) -> bool:
+        """Whether decoding pixels takes longer than writing them to a file and reading them back (JPEG 2000)."""
+        return False
+
     @abstractmethod
-    def open(self, names: tuple[str, ...]) -> Reader:
+    def open(self, names: tuple[str, ...], threads: int = 0) -> Reader:
         """Open the files of the bands `names`; the reader delivers them in this order.
+
+        Args:
+            names: canonical names of bands.
+            threads: that decode blocks ahead, for a reader that is told what to `expect`; 0: read as asked for.
 
         Raises:
             InputError: a file is missing, truncated or not of the promised size.

@@ -26,6 +26,16 @@ class Pixels(NamedTuple):
     original: U16
 
 
+def window_of(chunk: Chunk, grid: Grid, moves: NDArray[np.int64]) -> Window:
+    """The window that `read_chunk` reads: the chunk's own, and as much around it as its cells are moved."""
+    row, col, height, width = chunk.window
+    margin = int(np.abs(moves).max(initial=0))
+    top, left = max(0, row - margin), max(0, col - margin)
+    return Window(
+        top, left, min(grid.height, row + height + margin) - top, min(grid.width, col + width + margin) - left
+    )
+
+
 def read_chunk(reader: Reader, chunk: Chunk, grid: Grid, bands: int, moves: NDArray[np.int64], buffer: U16) -> Pixels:
     """Read a chunk.
 
@@ -42,12 +52,10 @@ def read_chunk(reader: Reader, chunk: Chunk, grid: Grid, bands: int, moves: NDAr
     dn = buffer[: bands * window.height * window.width].reshape(bands, window.height, window.width)
     if not moves.any():
         return Pixels(dn, reader.read(window, dn), dn)
-    margin = int(np.abs(moves).max())
-    top, left = max(0, window.row - margin), max(0, window.col - margin)
-    bottom = min(grid.height, window.row + window.height + margin)
-    right = min(grid.width, window.col + window.width + margin)
-    wide = np.empty((bands, bottom - top, right - left), dtype=np.uint16)
-    wide_quality = reader.read(Window(top, left, bottom - top, right - left), wide)
+    around = window_of(chunk, grid, moves)
+    top, left = around.row, around.col
+    wide = np.empty((bands, around.height, around.width), dtype=np.uint16)
+    wide_quality = reader.read(around, wide)
     quality = None if wide_quality is None else np.empty((window.height, window.width), dtype=bool)
     for cell, (dy, dx) in enumerate(moves.tolist()):
         row, col = divmod(cell, chunk.cols)

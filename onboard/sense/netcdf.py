@@ -58,7 +58,7 @@ class CubeAcquisition(RasterAcquisition):
 
     pool: _Pool = field(repr=False, compare=False)
 
-    def open(self, names: tuple[str, ...]) -> Reader:
+    def open(self, names: tuple[str, ...], threads: int = 0) -> Reader:
         """See `Acquisition.open`."""
         with self.pool.lock, gdal_env():
             return self._reader(names, self.pool.get, lambda: None, self.pool.lock)

@@ -12,6 +12,7 @@ the noise of dark water from counting more than everything else (without it: 2 t
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -57,10 +58,17 @@ class BandStatistics:
 
 
 def log_reflectance(info: BandInfo, shift: float) -> NDArray[np.float64]:
-    """ln(max(reflectance, 0) + shift) for every DN, float64 (65536,)."""
+    """ln(max(reflectance, 0) + shift) for every DN, float64 (65536,), read-only."""
+    return _logs(info.offset, info.quantification, shift)
+
+
+@lru_cache(2)
+def _logs(offset: float, quantification: float, shift: float) -> NDArray[np.float64]:
+    """The bands of a product have one radiometry, as a rule, and each is asked for several times as a pass begins."""
     dn = np.arange(DN_VALUES, dtype=np.float64)
-    reflectance = (dn + info.offset) / info.quantification
-    return np.asarray(np.log(np.maximum(reflectance, 0.0) + shift))
+    logs = np.log(np.maximum((dn + offset) / quantification, 0.0) + shift)
+    logs.flags.writeable = False
+    return logs
 
 
 def band_statistics(histogram: NDArray[np.int64], info: BandInfo, rule: NormaliseRule) -> BandStatistics:

@@ -56,6 +56,7 @@ class Plane:
         count: bands in the file.
         interleaved: all bands of the file share each block (INTERLEAVE=PIXEL).
         direct: uncompressed tiles, which GDAL reads faster past its block cache.
+        compressed: its blocks have to be decoded.
         factor: 10 m grid pixels per own pixel, set by `mosaic.compose`.
     """
 
@@ -72,6 +73,7 @@ class Plane:
     count: int = 1
     interleaved: bool = False
     direct: bool = False
+    compressed: bool = False
     radiometry: Radiometry = Radiometry()
     saturated: int = SATURATED_DN
     factor: int = 1
@@ -128,6 +130,7 @@ def plane_of(source: DatasetReader, index: int, band: str, radiometry: Radiometr
         "count": int(source.count),
         "interleaved": interleaved,
         "direct": source.driver == "GTiff" and source.compression is None and bool(source.profile.get("tiled")),
+        "compressed": source.driver.startswith("JP2") or (source.driver == "GTiff" and source.compression is not None),
         "radiometry": radiometry or Radiometry(),
     }
     return Plane(band=band, path=source.name, index=index, dtype=dtype, **(header | known))

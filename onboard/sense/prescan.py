@@ -29,6 +29,7 @@ def band_histograms(
         int64 (B, 65536).
     """
     total = np.zeros((bands, DN_VALUES), dtype=np.int64)
+    reader.expect([chunk.window for chunk in chunks])
     for chunk in chunks:
         window = chunk.window
         dn = buffer[: bands * window.height * window.width].reshape(bands, window.height, window.width)

@@ -22,6 +22,9 @@ from onboard.sense.grid import Window
 CACHE_BYTES = 32 << 20
 """GDAL's block cache, bytes. A pixel-interleaved tile comes with all its bands, and must fit or is decoded once per
 band: 13 bands of 1024 x 1024 px are 27 MB. Chunks follow the file's own blocks, so more would only be memory lost."""
+DECODED_BYTES = 64_000_000
+"""Of blocks that are decoded ahead (`decoded`), bytes: what a sweep across Sentinel-2's JPEG 2000 takes with every tile
+decoded once. Half of it costs a sixth more decoding."""
 
 # What GDAL has to say about a fault is quoted in the InputError; logged here as well it would be a second line.
 logging.getLogger("rasterio").setLevel(logging.CRITICAL)
@@ -35,17 +38,23 @@ _SHORT_FILE = re.compile(
 
 
 _cache_bytes = CACHE_BYTES
+_decoded_bytes = DECODED_BYTES
 
 
 def set_cache(size: int) -> None:
-    """Bytes of GDAL's block cache from now on, at most `CACHE_BYTES`."""
-    global _cache_bytes
-    _cache_bytes = min(size, CACHE_BYTES)
+    """Bytes of decoded blocks from now on: in GDAL's cache at most `CACHE_BYTES`, ahead at most `DECODED_BYTES`."""
+    global _cache_bytes, _decoded_bytes
+    _cache_bytes, _decoded_bytes = min(size, CACHE_BYTES), min(size, DECODED_BYTES)
+
+
+def decoded_bytes() -> int:
+    """Bytes of blocks that may be decoded ahead."""
+    return _decoded_bytes
 
 
 def gdal_env(**options: str | int) -> rasterio.Env:
     """The settings all reading happens under. Also needed around reads: GDAL's error handler belongs to the thread."""
-    return rasterio.Env(GDAL_CACHEMAX=_cache_bytes, **options)
+    return rasterio.Env(**{"GDAL_CACHEMAX": _cache_bytes, **options})
 
 
 def open_raster(path: str) -> DatasetReader:

@@ -6,7 +6,8 @@ would decode each block once per band. Whole runs of plain 10 m planes go straig
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,10 +21,11 @@ from rasterio.windows import Window as RasterWindow
 from onboard.errors import InputError
 from onboard.sense.acquisition import U16, Acquisition, Mask, Reader
 from onboard.sense.bands import missing_bands
+from onboard.sense.decoded import GDAL_OPTIONS, MIN_BLOCK_PX, DecodedSource, Decoder, Key, Layer
 from onboard.sense.grid import Window
 from onboard.sense.mosaic import replicate
 from onboard.sense.plane import Plane, float_scale, to_dn
-from onboard.sense.raster import decode_fault, display, gdal_env, open_raster
+from onboard.sense.raster import decode_fault, decoded_bytes, display, gdal_env, open_raster
 
 SAMPLE_PX = 128
 """Side of the samples that tell float reflectance from float DN."""
@@ -46,15 +48,33 @@ class RasterAcquisition(Acquisition):
 
     @property
     def block_cache_bytes(self) -> int:
-        """See `Acquisition.block_cache_bytes`."""
-        return sum(p.block[0] * p.block[1] * np.dtype(p.dtype).itemsize for p in self.planes if not p.direct)
+        """See `Acquisition.block_cache_bytes`: one block of each band, and the one after it.
 
-    def open(self, names: tuple[str, ...]) -> Reader:
+        Of bands whose blocks lie across the others', as many as there are side by side, and two more.
+        """
+        total = 0
+        for plane in self.planes:
+            if plane.direct:
+                continue
+            side = plane.block[1] * plane.factor
+            across = side % self.block_shape[1] != 0 and self.block_shape[1] % side != 0
+            held = math.ceil(self.grid.width / side) + 2 if across else 2 if _ahead(plane) else 1
+            total += held * plane.block[0] * plane.block[1] * np.dtype(plane.dtype).itemsize
+        return total
+
+    @property
+    def slow(self) -> bool:
+        """See `Acquisition.slow`."""
+        return any(plane.path.lower().endswith(".jp2") for plane in self.planes)
+
+    def open(self, names: tuple[str, ...], threads: int = 0) -> Reader:
         """See `Acquisition.open`. Files stay open until the reader is closed."""
         stack = ExitStack()
         try:
             with gdal_env():
-                return self._reader(names, lambda path: stack.enter_context(open_raster(path)), stack.close)
+                return self._reader(
+                    names, lambda path: stack.enter_context(open_raster(path)), stack.close, threads=threads
+                )
         except BaseException:
             stack.close()
             raise
@@ -65,6 +85,7 @@ class RasterAcquisition(Acquisition):
         opener: Callable[[str], DatasetReader],
         close: Callable[[], None],
         lock: AbstractContextManager[Any] | None = None,
+        threads: int = 0,
     ) -> Reader:
         """A reader over `opener`; `lock` is held around reads where datasets are shared."""
         missing = missing_bands(names, [info.name for info in self.bands])
@@ -83,8 +104,8 @@ class RasterAcquisition(Acquisition):
             options: dict[str, str | int] = {"GTIFF_DIRECT_IO": "YES"} if direct else {}
             with gdal_env(**options):
                 groups.append(_File(opener(path), members))
-        layers = [(layer, _checked(opener(layer.plane.path), layer.plane)) for layer in self.quality]
-        return RasterReader(self, groups, layers, close, lock)
+        layers = [_Classes(opener(layer.plane.path), layer) for layer in self.quality]
+        return RasterReader(self, groups, layers, close, lock, threads)
 
 
 class RasterReader(Reader):
@@ -94,15 +115,22 @@ class RasterReader(Reader):
         self,
         acquisition: RasterAcquisition,
         files: list[_File],
-        layers: list[tuple[QualityPlane, DatasetReader]],
+        layers: list[_Classes],
         close: Callable[[], None],
         lock: AbstractContextManager[Any] | None = None,
+        threads: int = 0,
     ) -> None:
         self._grid = acquisition.grid
         self._files = files
         self._layers = layers
         self._close = close
         self._lock = lock or nullcontext()
+        self._decoder = _decode_ahead([*files, *layers], threads) if threads else None
+
+    def expect(self, windows: Sequence[Window]) -> None:
+        """See `Reader.expect`."""
+        if self._decoder is not None:
+            self._decoder.expect([self._keys(window) for window in windows])
 
     def read(self, window: Window, out: U16) -> Mask | None:
         """See `Reader.read`. ValueError for a window outside the grid or an `out` of another shape."""
@@ -111,32 +139,65 @@ class RasterReader(Reader):
         if not inside or out.shape[1:] != (height, width) or min(height, width) < 1:
             raise ValueError(f"{window} is not within {self._grid.height} x {self._grid.width}, or out is {out.shape}")
         usable: Mask | None = None
-        with self._lock, gdal_env():
+        held = nullcontext() if self._decoder is None else self._decoder.holding(self._keys(window))
+        with self._lock, held, gdal_env(**({} if self._decoder is None else GDAL_OPTIONS)):
             for file in self._files:
                 file.read(window, out)
-            for layer, source in self._layers:
-                (classes,) = _read_native(source, layer.plane, [layer.plane.index], window)
-                table = np.array([*layer.usable, False])
-                good = np.empty((height, width), np.bool_)
-                replicate(table[np.clip(classes, 0, len(layer.usable))], layer.plane.factor, row, col, good)
+            for layer in self._layers:
+                good = layer.read(window)
                 usable = good if usable is None else usable & good
         return usable
 
+    def _keys(self, window: Window) -> list[Key]:
+        """The blocks under a window that are decoded ahead."""
+        return [key for file in (*self._files, *self._layers) for key in file.keys(window)]
+
     def close(self) -> None:
         """Close the files; a second call does nothing."""
+        if self._decoder is not None:
+            self._decoder.close()
         self._files, self._layers = [], []
         self._close()
 
 
-class _File:
+class _Source:
+    """Planes of one open file, whose blocks may be decoded ahead."""
+
+    def __init__(self, source: DatasetReader, planes: tuple[Plane, ...]) -> None:
+        self.planes = planes
+        for plane in planes:
+            _checked(source, plane)
+        self.source: DatasetReader | DecodedSource = source
+
+    def keys(self, window: Window) -> list[Key]:
+        """The blocks under a window that are decoded ahead."""
+        if not isinstance(self.source, DecodedSource):
+            return []
+        return self.source.keys([plane.index for plane in self.planes], _native_window(self.planes[0], window))
+
+
+class _Classes(_Source):
+    """A layer of classes."""
+
+    def __init__(self, source: DatasetReader, layer: QualityPlane) -> None:
+        super().__init__(source, (layer.plane,))
+        self.usable = np.array([*layer.usable, False])
+
+    def read(self, window: Window) -> Mask:
+        """Pixels that may be used, bool (height, width)."""
+        (plane,) = self.planes
+        (classes,) = _read_native(self.source, plane, [plane.index], window)
+        good = np.empty((window.height, window.width), np.bool_)
+        replicate(self.usable[np.clip(classes, 0, len(self.usable) - 1)], plane.factor, window.row, window.col, good)
+        return good
+
+
+class _File(_Source):
     """The planes of one file that were asked for, and where each goes in `out`."""
 
     def __init__(self, source: DatasetReader, members: list[tuple[int, Plane]]) -> None:
-        self.source = source
+        super().__init__(source, tuple(plane for _, plane in members))
         self.positions = [position for position, _ in members]
-        self.planes = tuple(plane for _, plane in members)
-        for plane in self.planes:
-            _checked(source, plane)
         first = self.planes[0]
         runs = _runs(self.positions)
         # More than one run of a pixel-interleaved file: one read and a copy is cheaper than to decode per run.
@@ -181,19 +242,50 @@ class _File:
         return float_scale(values if nodata is None else values[values != np.float32(nodata)])
 
 
-def _read_native(
-    source: DatasetReader, plane: Plane, indexes: list[int], window: Window, mask: bool = False
-) -> NDArray[Any]:
-    """The plane's own pixels under a 10 m window, (n, h, w); clipped to the plane where it falls short of the grid."""
+def _decode_ahead(sources: Sequence[_Source], threads: int) -> Decoder | None:
+    """Have the blocks of these sources decoded on threads, where that is worth it; None: of none."""
+    layers: list[Layer] = []
+    found: list[tuple[_Source, dict[int, tuple[int, int]]]] = []
+    for one in sources:
+        first, indexes = one.planes[0], [plane.index for plane in one.planes]
+        if not all(_ahead(plane) for plane in one.planes):
+            continue
+        places = {index: (len(layers), place) for place, index in enumerate(indexes)}
+        layers.append(Layer(first.path, tuple(indexes), first.size, first.block, first.dtype))
+        found.append((one, places))
+    if not layers:
+        return None
+    decoder = Decoder(layers, threads, decoded_bytes())
+    for one, places in found:
+        assert not isinstance(one.source, DecodedSource)
+        one.source = DecodedSource(one.source, decoder, places, one.planes[0].dtype)
+    return decoder
+
+
+def _ahead(plane: Plane) -> bool:
+    """Whether decoding a plane's blocks ahead is worth it."""
+    return plane.compressed and plane.block[0] * plane.block[1] >= MIN_BLOCK_PX
+
+
+def _native_window(plane: Plane, window: Window) -> RasterWindow:
+    """The plane's own pixels under a 10 m window; clipped to the plane where it falls short of the grid."""
     factor, (height, width) = plane.factor, plane.size
     row0, col0 = min(window.row // factor, height - 1), min(window.col // factor, width - 1)
     row1 = min(-(-(window.row + window.height) // factor), height)
     col1 = min(-(-(window.col + window.width) // factor), width)
-    native = RasterWindow(col0, row0, max(col1 - col0, 1), max(row1 - row0, 1))
-    return _call(source, window, indexes, mask=mask, window=native)
+    return RasterWindow(col0, row0, max(col1 - col0, 1), max(row1 - row0, 1))
 
 
-def _call(source: DatasetReader, at: Window, indexes: list[int], mask: bool = False, **how: Any) -> NDArray[Any]:
+def _read_native(
+    source: DatasetReader | DecodedSource, plane: Plane, indexes: list[int], window: Window, mask: bool = False
+) -> NDArray[Any]:
+    """The plane's own pixels under a 10 m window, (n, h, w)."""
+    return _call(source, window, indexes, mask=mask, window=_native_window(plane, window))
+
+
+def _call(
+    source: DatasetReader | DecodedSource, at: Window, indexes: list[int], mask: bool = False, **how: Any
+) -> NDArray[Any]:
     try:
         values: NDArray[Any] = (source.read_masks if mask else source.read)(indexes, **how)
     except RasterioError as error:
@@ -201,10 +293,9 @@ def _call(source: DatasetReader, at: Window, indexes: list[int], mask: bool = Fa
     return values
 
 
-def _checked(source: DatasetReader, plane: Plane) -> DatasetReader:
+def _checked(source: DatasetReader, plane: Plane) -> None:
     if (source.height, source.width) != plane.size or source.count < plane.index:
         raise InputError(display(plane.path), "changed since it was listed: another size or band count", "size")
-    return source
 
 
 def _runs(positions: list[int]) -> list[tuple[int, int]]:

@@ -80,7 +80,7 @@ class SimulatedAcquisition(Acquisition):
     spec: SimSpec
     index: int
 
-    def open(self, names: tuple[str, ...]) -> SimulatedReader:
+    def open(self, names: tuple[str, ...], threads: int = 0) -> SimulatedReader:
         """Render the stream where it is not cached yet, and read from it. Raises InputError for unknown bands."""
         missing = [name for name in names if name not in BANDS]
         if missing:

@@ -63,8 +63,8 @@ class Store:
     def make_room(self, limit_bytes: int, coming_bytes: int, artefact: str, keep: int) -> dict[str, int]:
         """Let the least valuable leave until so many bytes more fit a limit.
 
-        First products that the ground has confirmed, then remembered passes (`Memory.forget_least`). What waits in the
-        queue has a budget of its own and stays.
+        First products that the ground has confirmed, then remembered passes (`Memory.forget_least`), then scores of old
+        ones (`State.forget_scores`). What waits in the queue has a budget of its own and stays.
 
         Returns:
             How many left, by counter.
@@ -80,12 +80,16 @@ class Store:
         if short() > 0 and (dropped := self.queue.drop_delivered(short())):
             left["evicted_delivered"] = dropped
         while short() > 0:
-            if not self.memory.forget_least(artefact, keep):
+            if self.memory.forget_least(artefact, keep):
+                kind = "evicted_passes"
+            elif self.state.forget_scores(artefact, keep):
+                kind = "evicted_scores"
+            else:
                 raise DiskFullError(
                     f"the store holds {limit_bytes + short() - coming_bytes:,} bytes, a pass brings {coming_bytes:,},"
                     f" and {limit_bytes:,} are allowed; nothing in it may leave"
                 )
-            left["evicted_passes"] = left.get("evicted_passes", 0) + 1
+            left[kind] = left.get(kind, 0) + 1
         return left
 
     def close(self) -> None:

@@ -129,6 +129,29 @@ class State:
             self._db.execute(f"DELETE FROM {table} WHERE acquisition=?", (acquisition,))
         self._db.execute("DELETE FROM acquisition WHERE id=?", (acquisition,))
 
+    def forget_scores(self, artefact: str, keep: int) -> bool:
+        """Drop the scores of the finished pass whose scores are worth least; False where none may go.
+
+        First those of other artefacts, then of the pass with most newer ones over its own place. The `keep` newest of
+        each place stay, and what still waits for the ground. The pass itself stays known: it is not looked at again.
+        """
+        row = self._db.execute(
+            "SELECT id FROM (SELECT id, artefact=? AS mine, sensing_time, row_number() OVER"
+            " (PARTITION BY grid, artefact ORDER BY sensing_time DESC, product_id DESC) AS newer"
+            " FROM acquisition WHERE done) AS one WHERE (NOT mine OR newer>?)"
+            " AND EXISTS (SELECT 1 FROM chunk WHERE acquisition=one.id)"
+            " AND NOT EXISTS (SELECT 1 FROM queue WHERE acquisition=one.id AND NOT delivered)"
+            " ORDER BY mine, newer DESC, sensing_time, id LIMIT 1",
+            (artefact, keep),
+        ).fetchone()
+        if row is None:
+            return False
+        with transaction(self._db, self._path):
+            self._db.execute("DELETE FROM chunk WHERE acquisition=?", row)
+            self._db.execute("DELETE FROM decision WHERE acquisition=?", row)
+            self._db.execute("INSERT OR REPLACE INTO counter VALUES (?, 'scores_evicted', 1)", row)
+        return True
+
     def finish(self, acquisition: int) -> None:
         """Mark it whole: it is skipped from now on."""
         with transaction(self._db, self._path):

@@ -54,6 +54,8 @@ def test_a_deadline_that_nothing_can_keep_skips_every_other_strip_and_says_so(st
     page = (out / "report.html").read_text()
     assert "Deadlines" in page
     assert "every other strip" in page
+    assert "Energy" in page
+    assert "A row of cells took" in page
     assert told["budgets"]["energy_j"] > 2 * 0.01
     assert told["budgets"]["profile"] == "small"
 

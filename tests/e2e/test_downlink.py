@@ -129,6 +129,18 @@ def test_small_passes_add_up_and_keep_the_rate(folder):
     assert archived(folder) == SHAS
 
 
+def test_a_pass_of_a_profile_has_its_bytes(folder):
+    (folder / "small.toml").write_text("[small]\npass_mb = 0.02\n")
+    options = ["--store", str(folder / "store"), "--key", str(folder / "key"), "--profile", str(folder / "small.toml")]
+    with Station(folder) as station:
+        codes = []
+        while (code := main(["--to", station.at, *options])) != 4:
+            codes.append(code)
+            assert len(codes) < 10
+    assert codes == [3, 0] or codes == [3, 3, 0]
+    assert archived(folder) == SHAS
+
+
 def test_candidates_that_were_never_coded_are_coded_first(tmp_path, capsys):
     fill(tmp_path / "store", [encode(p, "raw") for p in products(3)], settled=False)
     with Station(tmp_path) as station:

@@ -17,8 +17,7 @@ import struct
 from dataclasses import dataclass
 from itertools import pairwise
 
-from onboard.downlink.link.packet import PacketError
-from onboard.downlink.link.wire import MAX_BODY_BYTES
+from onboard.downlink.link.bounds import MAX_BODY_BYTES, PacketError
 
 PLAN, QUERY = 0x14, 0x15
 TAG_BYTES = 8

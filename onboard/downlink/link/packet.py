@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from spacepackets.ccsds.spacepacket import PacketType, SequenceFlags, SpacePacketHeader
 
-from onboard.errors import OnboardError
+from onboard.downlink.link.bounds import PacketError
 
 HEADER_BYTES = 6
 MAX_PACKET_BYTES = 1_400
@@ -20,19 +20,6 @@ TM_APID = 0x2A0
 """Application process of products going down."""
 TC_APID = 0x2A1
 """Application process of reports coming up."""
-
-
-class PacketError(OnboardError):
-    """A packet that is refused; `kind` is the counter it raises.
-
-    Args:
-        reason: in words.
-        kind: e.g. `malformed`, `checksum`, `forged`, `replayed`.
-    """
-
-    def __init__(self, reason: str, kind: str = "malformed") -> None:
-        super().__init__(reason)
-        self.kind = kind
 
 
 @dataclass(frozen=True)

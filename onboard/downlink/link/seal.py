@@ -13,8 +13,9 @@ from pathlib import Path
 
 from spacepackets.ccsds.spacepacket import SequenceFlags
 
+from onboard.downlink.link.bounds import PacketError
 from onboard.downlink.link.orders import PLAN, QUERY, Order, order_body, unpack_order
-from onboard.downlink.link.packet import PacketError, frame, unframe
+from onboard.downlink.link.packet import frame, unframe
 from onboard.downlink.link.wire import (
     MAC_BYTES,
     Receipt,

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from onboard.downlink.asked import touches_cell
 from onboard.downlink.ladder import WORTH
 from onboard.downlink.link import seal
+from onboard.downlink.link.bounds import PacketError
 from onboard.downlink.link.orders import tag_of
-from onboard.downlink.link.packet import PacketError
 from onboard.downlink.link.sender import LinkSettings, Sender, SendPrompt
 from onboard.downlink.link.wire import (
     MAX_PRODUCT_BYTES,

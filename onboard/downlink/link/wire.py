@@ -21,7 +21,8 @@ from typing import NamedTuple
 
 from spacepackets.ccsds.spacepacket import SequenceFlags
 
-from onboard.downlink.link.packet import HEADER_BYTES, Packet, PacketError, frame, unframe
+from onboard.downlink.link.bounds import PacketError
+from onboard.downlink.link.packet import HEADER_BYTES, Packet, frame, unframe
 
 SEGMENT_BYTES = 1_024
 MAX_SEGMENTS = 65_535
@@ -29,8 +30,6 @@ MAX_PRODUCT_BYTES = SEGMENT_BYTES * MAX_SEGMENTS
 TAG_BYTES = 8
 SHA_BYTES = 32
 MAX_PROMPTED = 64
-MAX_BODY_BYTES = 1_100
-"""Of a report; what does not fit waits for the next."""
 
 _SEGMENT, _PROMPT, _REPORT, _RECEIPT = 0x11, 0x12, 0x13, 0x16
 MAX_RECEIPTS = 64

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onboard.downlink.link.bounds import PacketError
 from onboard.downlink.link.orders import (
     DEGREE,
     MAX_VERTICES,
@@ -15,7 +16,7 @@ from onboard.downlink.link.orders import (
     tag_of,
     unpack_order,
 )
-from onboard.downlink.link.packet import MAX_PACKET_BYTES, PacketError
+from onboard.downlink.link.packet import MAX_PACKET_BYTES
 from onboard.downlink.link.seal import Window, is_genuine, seal_order, seal_receipt, unseal
 from onboard.downlink.link.window import no_window, present
 from onboard.downlink.link.wire import MAX_RECEIPTS, Receipt, receipt_bytes, unpack_down

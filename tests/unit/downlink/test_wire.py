@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onboard.downlink.link.packet import MAX_PACKET_BYTES, PacketError
+from onboard.downlink.link.bounds import PacketError
+from onboard.downlink.link.packet import MAX_PACKET_BYTES
 from onboard.downlink.link.seal import WINDOW, Window, load_key, seal, unseal
 from onboard.downlink.link.wire import (
     MAX_PRODUCT_BYTES,

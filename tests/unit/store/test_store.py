@@ -7,7 +7,7 @@ import pytest
 
 from onboard.change.record import FLAG_CLEAR, record_dtype, seal
 from onboard.downlink.ladder import Rung
-from onboard.errors import StoreError
+from onboard.errors import DiskFullError, StoreError
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import Grid
 from onboard.store import MEMORY_FILE, STATE_FILE, Store
@@ -262,3 +262,31 @@ def test_the_least_valuable_leaves_when_storage_is_short(tmp_path):
             store.make_room(10, 10, "now", 2)
         assert kept(here, "now") == [4, 3]
         assert kept(there, "now") == [0]
+
+
+def test_scores_of_old_passes_leave_last(tmp_path):
+    side = 320
+    chunk = Chunk(0, 0, 0, side, side)
+    found = ChunkRow(chunk, np.full((side, side), 3, np.uint8), np.zeros((side, side), np.float32), None)
+    with Store(tmp_path) as store:
+        state = store.state
+        grid = state.add_grid(GRID)
+        rows = [
+            state.begin(grid, T0 + timedelta(days=day), f"p{day}", "a", "s", (side, side), [], {"bands": []}).id
+            for day in range(6)
+        ]
+        for row in rows:
+            product = NewProduct(0, 0, 0.5, 0.5, b"waits", 5) if row == rows[1] else None
+            state.commit(row, [found], [product] if product else [], {}, 100)
+            if row != rows[-1]:
+                state.finish(row)
+        used = store.memory.live_bytes() + state.live_bytes()
+        assert store.make_room(used - 100_000, 10, "a", 2) == {"evicted_scores": 1}
+        kept = [row for row in rows if list(state.chunks(row))]
+        assert kept == rows[1:]
+        assert state.find(grid, T0, "p0", "a").done  # it is not looked at again
+        assert state.counters([rows[0]]) == {"scores_evicted": 1}
+        with pytest.raises(DiskFullError, match="nothing in it may leave"):
+            store.make_room(10, 10, "a", 2)
+        # what waits for the ground, the two newest that are finished, and what is not finished
+        assert [row for row in rows if list(state.chunks(row))] == [rows[1], *rows[3:]]

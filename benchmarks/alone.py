@@ -1,0 +1,114 @@
+"""The stages of the real loop one after the other in one thread, each by its own processor time, with nothing beside.
+
+    python -m benchmarks.alone STREAM STORE [KEY=VALUE ...]     settings of `DetectConfig`; prints seconds by stage
+
+What the loop would take if nothing had to wait for anything; `throughput` divides it by what the run on all cores took.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import thread_time
+from typing import Any
+
+import numpy as np
+
+from benchmarks.command import on_cores
+from onboard import loop
+from onboard.ahead import Part
+from onboard.change.prescan import cells_of
+from onboard.clock import Stages
+from onboard.config import DetectConfig
+from onboard.errors import InputError
+from onboard.sense.aligned import read_chunk, window_of
+from onboard.sense.chunks import largest
+from onboard.sense.grid import CELL
+
+PER_TILE = ("read", "prepare", "encode", "remember", "recall", "score", "choose", "store")
+"""Stages whose time goes with the number of tiles."""
+
+
+class OwnTime(Stages):
+    """Counts each second once: by the innermost stage, but all of the pre-scan as such."""
+
+    def __init__(self) -> None:
+        super().__init__(thread_time)
+        self._inner = [0.0]
+        self._scanning = False
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        if self._scanning:
+            yield
+            return
+        self._scanning = stage == "prescan"
+        start = self.now()
+        self._inner.append(0.0)
+        try:
+            yield
+        finally:
+            self._scanning = False
+            spent = self.now() - start
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent - self._inner.pop()
+            self._inner[-1] += spent
+
+
+def stages(stream: Path, store: Path, settings: dict[str, Any] | None = None) -> dict[str, float]:
+    """Processor seconds by stage of one pass, in a process of its own on one core."""
+    words = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
+    command = [sys.executable, "-m", "benchmarks.alone", str(stream), str(store), *words]
+    with on_cores(1):
+        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found: dict[str, float] = json.loads(told)
+    return found
+
+
+def measure(stream: str, store: Path, config: DetectConfig) -> dict[str, float]:
+    """Look at the passes of a stream, in this thread; coding products at the end is left out."""
+    from onboard.infer.bundle import load_bundle
+    from onboard.infer.runtime import load_encoder
+    from onboard.sense.stream import open_stream
+    from onboard.store import Store
+
+    timed = OwnTime()
+    with timed.time("load model"):
+        bundle = load_bundle(config.bundle)
+        encoder = load_encoder(bundle, config.runtime, config.precision, batch=config.batch)
+    loop.look_ahead = _in_turn  # type: ignore[assignment]
+    with Store(store) as opened, timed.time("rest"):
+        run = loop.Detector(config, bundle, encoder, opened, timed).detect([open_stream(stream)])
+    assert not run.refused, run.refused
+    timed.seconds.pop("code", None)
+    return {"tiles": run.tiles, **timed.seconds}
+
+
+def _in_turn(
+    reader: Any, grid: Any, bands: int, chunks: Sequence[Any], displacement: Any, workers: Sequence[Any],
+    stages: Stages, read_ahead: int = 1, skip: Any = None,
+) -> Generator[Part, None, None]:  # fmt: skip
+    """`look_ahead` without threads."""
+    buffer = np.empty(largest(chunks) * CELL * CELL * bands, dtype=np.uint16)
+    looker, comparer = workers[0]
+    reader.expect([window_of(chunk, grid, displacement.of_cells(*cells_of(chunk))) for chunk in chunks])
+    for chunk in chunks:
+        if skip is not None and skip(chunk):
+            yield Part(chunk, skipped=True)
+            continue
+        try:
+            with stages.time("read"):
+                pixels = read_chunk(reader, chunk, grid, bands, displacement.of_cells(*cells_of(chunk)), buffer)
+        except InputError as error:
+            yield Part(chunk, fault=error)
+            continue
+        seen = looker.look(pixels.dn, pixels.quality)
+        yield Part(chunk, pixels, None, seen, comparer.compare(seen.records, chunk))
+
+
+if __name__ == "__main__":
+    given = {key: json.loads(value) for key, _, value in (word.partition("=") for word in sys.argv[3:])}
+    print(json.dumps(measure(sys.argv[1], Path(sys.argv[2]), DetectConfig(**given))))

@@ -1,0 +1,112 @@
+"""A chunk group: what was found in some chunks, until it is committed as one.
+
+The memory is written first (idempotent), then everything else in one transaction of the state (`store/__init__.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from onboard.ahead import Part
+from onboard.change.record import Records
+from onboard.clock import Stages
+from onboard.downlink.asked import Asked
+from onboard.downlink.choose import Chooser
+from onboard.found import chunk_row, not_looked_at
+from onboard.run import Run
+from onboard.store import Store
+from onboard.store.rows import ChunkRow, NewProduct
+from onboard.strips import Strips
+
+
+class Group:
+    """The chunks of one acquisition since the last commit.
+
+    Args:
+        store: all effects go there.
+        acquisition, memory_id: ids of the pass in the state and in the memory.
+        chooser: keeps candidates for the queue.
+        wanted: keeps cells that operators asked for.
+        strips: told of every chunk and commit.
+        vouch: called with the records before they are committed; raises where the model cannot be trusted.
+        budget_bytes: of the queue.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        acquisition: int,
+        memory_id: int,
+        chooser: Chooser,
+        wanted: Asked,
+        strips: Strips,
+        stages: Stages,
+        vouch: Callable[[Sequence[Records]], None],
+        budget_bytes: int,
+    ) -> None:
+        self._store, self._acquisition, self._memory_id = store, acquisition, memory_id
+        self._chooser, self._wanted, self._strips, self._stages = chooser, wanted, strips, stages
+        self._vouch, self._budget_bytes = vouch, budget_bytes
+        self._rows: list[tuple[ChunkRow, Records | None]] = []
+        self._asked: list[NewProduct] = []
+        self._counters: dict[str, int] = {}
+
+    @property
+    def cells(self) -> int:
+        """Cells of its chunks."""
+        return sum(row.chunk.cells for row, _ in self._rows)
+
+    @property
+    def held_bytes(self) -> int:
+        """Of products on their way into the queue."""
+        return self._chooser.held_bytes + sum(len(new.payload) for new in self._asked)
+
+    def add(self, part: Part, run: Run) -> None:
+        """Take in a chunk: what was found in it, or that it was passed over, or could not be read."""
+        chunk = part.chunk
+        if part.skipped:
+            self._count("cells_skipped", chunk.cells)
+            self._rows.append((not_looked_at(chunk), None))
+        elif part.look is None or part.pixels is None or part.compared is None:
+            assert part.fault is not None
+            self._count(part.fault.kind, 1)
+            self._count("cells_not_read", chunk.cells)
+            run.refused.append(part.fault)
+            self._rows.append((not_looked_at(chunk), None))
+        else:
+            found = part.compared
+            if found.damaged:
+                self._count("memory_crc", found.damaged)
+            truth = None if part.truth is None else part.look.share_of(part.truth)
+            self._rows.append((chunk_row(chunk, found.status, found.score, truth), part.look.records))
+            self._chooser.offer(chunk, found.score, part.pixels.original, part.look.visible())
+            self._asked += self._wanted.offer(chunk, found.score)
+        self._strips.done(chunk)
+        run.tiles += 0 if part.skipped else chunk.cells
+
+    def commit(self) -> None:
+        """Write everything and begin anew; nothing where there is nothing.
+
+        Raises:
+            ModelError: the model cannot be trusted; nothing was written.
+        """
+        if not self._rows:
+            return
+        self._vouch([records for _, records in self._rows if records is not None])
+        products = [*self._chooser.collect(), *self._asked]  # what was asked for replaces the same cell chosen by score
+        begun = self._stages.now()
+        with self._stages.time("store"):
+            self._store.memory.write(
+                self._memory_id, [(row.chunk, records) for row, records in self._rows if records is not None]
+            )
+            self._store.state.commit(
+                self._acquisition, [row for row, _ in self._rows], products, self._counters, self._budget_bytes,
+                self._strips.decisions(),
+            )  # fmt: skip
+        self._strips.committed(self._stages.now() - begun)
+        self._rows.clear()
+        self._asked.clear()
+        self._counters.clear()
+
+    def _count(self, kind: str, n: int) -> None:
+        self._counters[kind] = self._counters.get(kind, 0) + n
