@@ -147,8 +147,8 @@ class EventTest:
             constant = constant + of_median @ np.array([one.median for one in statistics])
             constant = constant - INPUT_ZERO * scaled.sum(axis=1)
             both.append(scaled[:, order] + of_residual @ of_pass)
-        # a rectifier keeps scale: the weight of a unit goes into it, and only its sign stays outside
-        rows = np.abs(head.out)[:, None] * np.column_stack([*both, constant])
+        # a rectifier keeps scale: the weight of a unit goes into it; where that is negative, it rectifies the other way
+        rows = head.out[:, None] * np.column_stack([*both, constant])
         maps = folded(np.concatenate([rows[head.out > 0], rows[head.out < 0]]), len(fine_bands(bands)))
         self._on_fine, self._on_others = maps.fine, -maps.others
         self._raising, self._bias = int((head.out > 0).sum()), np.float32(head.out_bias)
@@ -157,7 +157,8 @@ class EventTest:
         """Log odds of an event, float32 (N, 64), -12..12, quarter by quarter; the least where hidden in either look.
 
         What the other bands give to a unit is common to all quarters: with f of the 10 m bands and c of the others,
-        relu(f + c) = max(f, -c) + c, so that c is added once, after the sum over the units.
+        max(f + c, 0) = max(f, -c) + c, so that c is added once, after the sum over the units. Term after term, as in
+        `exact.ordered_sum`.
         """
         cells = rows.fine.shape[2]
         fine, others = (one.reshape(len(one), -1, cells * BLOCK) for one in (rows.fine, rows.others))
@@ -165,18 +166,20 @@ class EventTest:
         for start in range(0, odds.shape[1], AT_ONCE):
             block = np.s_[start : start + AT_ONCE]
             less = self._on_others @ others[:, 0, block]
-            common = self._bias - self._sum(less)
             for quarter, found in enumerate(odds[:, block]):
-                units = self._on_fine @ fine[:, quarter, block]
-                np.add(self._sum(np.maximum(units, less, out=units)), common, out=found)
+                self._rectified(self._on_fine @ fine[:, quarter, block], less, found)
+            odds[:, block] -= ordered_sum(less) - self._bias
         found = np.clip(odds, -LIMIT, LIMIT, out=odds).reshape(QUARTERS, cells, BLOCK)
         if rows.hidden is not None:
             found[rows.hidden] = -LIMIT
         return by_cell(found)
 
-    def _sum(self, units: F32) -> F32:
-        """Units that raise the odds less those that lower them: (units, n) -> (n,)."""
-        return np.asarray(ordered_sum(units[: self._raising]) - ordered_sum(units[self._raising :]))
+    def _rectified(self, units: F32, less: F32, out: F32) -> None:
+        """Units (units, n), overwritten, each no further than its own of `less`, summed into `out` (n,)."""
+        raising, lowering = np.s_[: self._raising], np.s_[self._raising :]
+        np.maximum(units[raising], less[raising], out=units[raising])
+        np.minimum(units[lowering], less[lowering], out=units[lowering])
+        np.add.reduce(units, axis=0, out=out)
 
     def evidence(self, rows: Rows, floor: float, top: int) -> F32:
         """How far the mean of a cell's `top` greatest log odds exceeds `floor`, float32 (N,), 0 or more."""

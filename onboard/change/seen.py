@@ -81,10 +81,14 @@ class Folded(NamedTuple):
     Attributes:
         fine: float32 (R, 2 F), on the 10 m bands of the past, then of the new look.
         others: (R, 2 (B - F) + 1), on the other bands likewise, and on `ONE`.
+        past, now, constant: the same weights by look, float64 (R, B), (R, B) and (R, 1).
     """
 
     fine: F32
     others: F32
+    past: F64
+    now: F64
+    constant: F64
 
 
 def folded(weights: F64, fine: int) -> Folded:
@@ -92,7 +96,11 @@ def folded(weights: F64, fine: int) -> Folded:
     exact = exact_weights(np.column_stack([weights[:, :-1], weights[:, -1] / ONE]), 8)
     past, now = np.split(exact[:, :-1], 2, axis=1)
     native, others = ((past[:, part], now[:, part]) for part in (np.s_[:fine], np.s_[fine:]))
-    return Folded(np.hstack(native), np.hstack([*others, exact[:, -1:]]))
+    wide = exact.astype(np.float64)
+    bands = past.shape[1]
+    return Folded(
+        np.hstack(native), np.hstack([*others, exact[:, -1:]]), wide[:, :bands], wide[:, bands:-1], wide[:, -1:] * ONE
+    )
 
 
 class Rows(NamedTuple):
@@ -160,10 +168,10 @@ class Pair:
 
     def mean(self, weights: Folded) -> F64:
         """Of a linear map over a cell, every sub-cell counted, float64 (R, N), exact."""
-        f = len(self.now.fine)
-        past, now = self.past.means, self.now.means
-        others = np.concatenate([past[f:], now[f:], np.full((1, len(self)), ONE)])
-        return np.asarray(weights.fine @ np.concatenate([past[:f], now[:f]]) + weights.others @ others)
+        mean = weights.past @ self.past.means
+        mean += weights.now @ self.now.means
+        mean += weights.constant
+        return np.asarray(mean)
 
 
 def by_cell(values: F32) -> F32:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -54,17 +55,16 @@ class Signed:
     """
 
     def __init__(self, bands: Sequence[str], now: Sequence[BandStatistics], past: Sequence[BandStatistics]) -> None:
-        names = list(bands)
-        self._places, self._scales = {}, {}
-        for place, index in enumerate(fine_bands(bands) + coarse_bands(bands)):
-            if names[index] in (GREEN, RED, NIR, *SHORT):
-                p, n = past[index], now[index]
-                step_past, step_now = p.spread * INPUT_STEP, n.spread * INPUT_STEP
-                constant = p.median - n.median - INPUT_ZERO * (step_past - step_now)
-                self._places[names[index]] = place
-                self._scales[names[index]] = (step_past, step_now, constant)
-        self._short = [name for name in SHORT if name in self._places]
-        self.sees_water = GREEN in self._places
+        names, order = list(bands), fine_bands(bands) + coarse_bands(bands)
+        self._names = [names[index] for index in order if names[index] in (GREEN, RED, NIR, *SHORT)]
+        indexes = [names.index(name) for name in self._names]
+        step_past, step_now = (np.array([one[i].spread * INPUT_STEP for i in indexes]) for one in (past, now))
+        medians = np.array([past[i].median - now[i].median for i in indexes])
+        self._places = [order.index(index) for index in indexes]
+        rows = (step_past, step_now, medians - INPUT_ZERO * (step_past - step_now))
+        self._past, self._now, self._constant = (row.astype(np.float32)[:, None, None] for row in rows)
+        self._short = [name for name in SHORT if name in self._names]
+        self.sees_water = GREEN in self._names
 
     @classmethod
     def for_bands(
@@ -75,12 +75,12 @@ class Signed:
 
     def falls(self, pair: Pair) -> Falls:
         """Falls of each band."""
-        return {name: self._fall(name, pair) for name in self._places}
-
-    def _fall(self, name: str, pair: Pair) -> F32:
-        place = self._places[name]
-        step_past, step_now, constant = (np.float32(value) for value in self._scales[name])
-        return np.asarray(pair.past.coarse[place] * step_past - pair.now.coarse[place] * step_now + constant)
+        falls, now = (one.coarse.take(self._places, axis=0) for one in (pair.past, pair.now))
+        falls *= self._past
+        now *= self._now
+        falls -= now
+        falls += self._constant
+        return dict(zip(self._names, falls, strict=True))
 
     def medians(self, falls: Falls, usable: NDArray[np.bool_]) -> Medians:
         """What is usual in a sample; `usable` bool (N, 16)."""
@@ -105,11 +105,14 @@ class Signed:
 
     def water(self, falls: Falls, medians: Medians, mirrored: bool = False) -> F32:
         """Gain of water squared (mirrored: its loss), float32 (N, 16)."""
-        sign = np.float32(-1 if mirrored else 1)
-        green, near = (sign * (falls[name] - np.float32(medians.bands[name])) for name in (GREEN, NIR))
-        short = np.minimum.reduce([sign * (falls[n] - np.float32(medians.bands[n])) for n in self._short])
-        shadow = np.float32(SHADOW) * np.maximum(green, 0)
-        return np.asarray(np.maximum(near - shadow, 0) * np.maximum(short - shadow, 0))
+        green, near, *short = (falls[name] - np.float32(medians.bands[name]) for name in (GREEN, NIR, *self._short))
+        if mirrored:
+            green, near, *short = (-one for one in (green, near, *short))
+        shadow = np.maximum(green, 0)
+        shadow *= np.float32(SHADOW)
+        near -= shadow
+        least = reduce(np.minimum, short) - shadow
+        return np.asarray(np.maximum(near, 0, out=near) * np.maximum(least, 0, out=least))
 
 
 def damping(unusual: NDArray[Any], rule: ScoreRule) -> F32:

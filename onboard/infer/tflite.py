@@ -63,10 +63,13 @@ class TfliteEncoder:
         for start in range(0, len(tiles), self.batch):
             stop = min(start + self.batch, len(tiles))
             self._run(interpreter, tiles[start:stop], out[start:stop])
+        if self._integer:
+            np.bitwise_xor(out, SIGN, out=out)
         self._idle.append(interpreter)
 
     def _run(self, interpreter: Any, tiles: NDArray[Any], out: NDArray[np.uint8]) -> None:
-        """At most one batch. Rows that are not filled keep what they held: no row reads another."""
+        """At most one batch, integers with their sign as they are. Rows that are not filled keep what they held: no row
+        reads another."""
         count = len(tiles)
         held = interpreter.tensor(self._source)()[:count]  # a view into the interpreter, gone before it runs
         if self._integer:
@@ -76,10 +79,7 @@ class TfliteEncoder:
         del held
         interpreter.invoke()
         latent = interpreter.tensor(self._target)()[:count]
-        if self._integer:
-            np.bitwise_xor(latent.view(np.uint8), SIGN, out=out)
-        else:
-            out[...] = stored(latent, self.artefact)
+        out[...] = latent.view(np.uint8) if self._integer else stored(latent, self.artefact)
 
 
 def _find_interpreter(artefact: Artefact, threads: int) -> tuple[str, Any]:
