@@ -31,7 +31,7 @@ def restorer(
     from export.restorer import pack
     from export.restorer_card import render
     from ground.scenes.noise import model_of
-    from ground.scenes.pictures import load_bands, load_cubes, load_natural
+    from ground.scenes.pictures import load_natural, load_scenes
     from ground.training.crops import enlarged_pairs, noisy_pairs
     from ground.training.restoration import load_checkpoint
 
@@ -40,10 +40,8 @@ def restorer(
         trained = load_checkpoint(checkpoint)
         recipe = trained.recipe
         scenes = recipe.imagery == "sentinel2"
-        if scenes:
-            pictures = (load_bands if recipe.bands == 1 else load_cubes)(data, hold_out or recipe.hold_out)
-        else:
-            pictures = load_natural(data, ())[0]
+        held = hold_out or recipe.hold_out
+        pictures = load_scenes(data, held, recipe.bands) if scenes else load_natural(data, ())[0]
         if recipe.scale == 1:
             pairs = noisy_pairs(pictures, model_of(recipe.noise), recipe.seed + 1)
         else:
