@@ -21,6 +21,7 @@ def restorer(
     name: Annotated[str, typer.Option(help="Of the model.")],
     hold_out: Annotated[list[str] | None, typer.Option(help="A place (folder) of scenes not to use; repeat.")] = None,
     version: Annotated[int, typer.Option(min=1, help="Of the model.")] = 1,
+    tflite: Annotated[bool, typer.Option(help="Pack TFLite too: needs the converter of [export].")] = True,
     note: Annotated[str, typer.Option(help="What the card should say of the training besides.")] = "",
 ) -> None:
     """Export CHECKPOINT to ONNX, fp32 and INT8, measure what 8 bits cost, pack a model; fp32 alone above 0.1 dB."""
@@ -46,7 +47,7 @@ def restorer(
             pairs = noisy_pairs(pictures, model_of(recipe.noise), recipe.seed + 1)
         else:
             pairs = enlarged_pairs(pictures, recipe.scale, scenes)
-        target = pack(trained, pairs, out, name, render(name, trained, note), version)
+        target = pack(trained, pairs, out, name, render(name, trained, note), version, with_tflite=tflite)
     except OnboardError as error:
         log.error("%s", error)
         raise typer.Exit(error.exit_code) from error
