@@ -306,3 +306,4 @@ def _finite(value):  # type: ignore[no-untyped-def]
 app.command("sr")(evaluate_restore.sr)
 app.command("denoise")(evaluate_restore.denoise)
 app.command("restorers")(evaluate_restore.restorers)
+app.command("stripes")(evaluate_restore.stripes)

@@ -77,6 +77,23 @@ def denoise(
     _tell({"bundle": name, "precision": precision, "seed": seed} | found, as_json)
 
 
+def stripes(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Sentinel-2 scenes, laid under each other.")],
+    lines: Annotated[list[int] | None, typer.Option(min=16, help="Lines that offsets are taken from; repeat.")] = None,
+    snr: Annotated[float, typer.Option(help="Of the sensor model.")] = 20.0,
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+) -> None:
+    """What the destriper leaves of a sensor's stripes, by the number of lines it sees, as JSON."""
+    from ground.evaluation.striping import evaluate_stripes
+
+    try:
+        found = evaluate_stripes(folder, lines or (256, 512, 1024, 2048, 4096), snr, seed)
+    except OnboardError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    typer.echo(json.dumps(found, indent=2))
+
+
 def restorers(
     data: Annotated[
         Path | None, typer.Argument(metavar="[DATA]", help="Holds natural and oscd; else the table.")

@@ -13,10 +13,12 @@ import typer
 from onboard.errors import OnboardError
 
 SR_NETWORKS = ("anchored", "anchored-rep", "srcnn", "vdsr-compact", "vdsr", "edsr-compact", "fsrcnn", "fsrcnn-s")
-DENOISE_NETWORKS = ("anchored", "anchored-wide", "dncnn-compact", "sscanet")
+DENOISE_NETWORKS = ("anchored", "anchored-mixed", "dncnn-compact", "sscanet")
 OPTIMISERS = ("adam", "muon")
 OBJECTIVES = ("supervised", "noise2void", "noisier2noise", "neighbor2neighbor")
 """Keys of the tables in `ground.models.restorers` and `ground.training.denoisers`, here without importing torch."""
+SIZES = (0.7, 0.5, 0.35)
+"""At which photographs are learnt from: reduced until their edges are as sharp as those of the usual test sets."""
 EPILOG = "Exit codes: 0 trained, 2 wrong options, 3 a folder or file cannot be used."
 
 Data = Annotated[list[Path], typer.Argument(help="Folders of images, or of Sentinel-2 scenes (*_10m.tif).")]
@@ -49,7 +51,7 @@ def sr(
 
     pictures = _pictures(data, imagery, keep_out, hold_out)
     sensor = imagery == "sentinel2"
-    pairs = enlarged_pairs(pictures, scale, sensor, (1.0,) if sensor else (1.0, 0.7))
+    pairs = enlarged_pairs(pictures, scale, sensor, (1.0,) if sensor else SIZES)
     values = {"network": network, "scale": scale, "imagery": imagery, "steps": steps, "batch": batch, "side": side}
     values |= {"learning_rate": lr, "optimiser": optimiser, "rounded": rounded, "seed": seed}
     values["hold_out"] = tuple(hold_out or ())

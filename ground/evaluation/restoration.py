@@ -57,13 +57,22 @@ def coarse_of(name: str) -> str:
     """How a denoiser that `open_restorer` opens takes the 20 m bands of Sentinel-2; see `evaluate_denoise_scenes`."""
     if name in CLASSICAL:
         return "apart"
+    return {1: "apart", FINE_BANDS: ""}.get(_bands_and_scale(name)[0], "stacked")
+
+
+def scale_of(name: str) -> int:
+    """How many times a model or a checkpoint enlarges; 1 where it removes noise."""
+    return 1 if name in CLASSICAL else _bands_and_scale(name)[1]
+
+
+def _bands_and_scale(name: str) -> tuple[int, int]:
     if name.endswith(".ckpt"):
         from ground.training.restoration import load_checkpoint
 
-        bands = load_checkpoint(Path(name)).recipe.bands
-    else:
-        bands = load_model(name).bands
-    return {1: "apart", FINE_BANDS: ""}.get(bands, "stacked")
+        recipe = load_checkpoint(Path(name)).recipe
+        return recipe.bands, recipe.scale
+    model = load_model(name)
+    return model.bands, model.scale
 
 
 def _of_checkpoint(path: Path, scale: int) -> Restorer:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ground.evaluation.classical import CLASSICAL
 from ground.evaluation.denoising import evaluate_denoise_natural, evaluate_denoise_scenes
-from ground.evaluation.restoration import coarse_of, evaluate_sr_natural, open_restorer
+from ground.evaluation.restoration import coarse_of, evaluate_sr_natural, open_restorer, scale_of
 from onboard.restore.model import load_model
 
 BEGIN = "<!-- ground evaluate restorers: begin -->"
@@ -60,9 +60,13 @@ def measure(
     natural = data / "natural"
     for row in sr:
         say(f"sr: {row.label}")
-        restorer = open_restorer(row.source, row.precision, 2)
-        found = {name: evaluate_sr_natural(natural / name / "x2", 2, restorer)["metrics"] for name in ("Set5", "Set14")}
-        result["sr"][row.label] = _about(row) | found
+        scale = scale_of(row.source)
+        restorer = open_restorer(row.source, row.precision, scale)
+        found = {
+            name: evaluate_sr_natural(natural / name / f"x{scale}", scale, restorer)["metrics"]
+            for name in ("Set5", "Set14")
+        }
+        result["sr"][row.label] = _about(row) | {"scale": scale} | found
         keep(result)
     for row in denoise:
         say(f"denoise: {row.label}")
@@ -94,7 +98,8 @@ def _about(row: Row) -> dict[str, Any]:
         recipe = trained.recipe
         return {
             "kind": "float", "parameters": sum(p.numel() for p in trained.net.parameters()), "steps": recipe.steps,
-            "network": recipe.network, "objective": recipe.objective, "training_hash": trained.training_hash,
+            "network": recipe.network, "objective": recipe.objective, "start": recipe.start,
+            "training_hash": trained.training_hash,
         }  # fmt: skip
     model = load_model(row.source)
     return {
@@ -106,14 +111,14 @@ def _about(row: Row) -> dict[str, Any]:
 
 def table(result: Mapping[str, Any]) -> str:
     """Markdown: three tables."""
-    lines = ["| x2, luma, dB | | parameters | Set5 | Set14 | s/Mpx |", "|---|---|---:|---:|---:|---:|"]
-    rows = list(result["sr"].items())
-    if rows:
+    lines = ["| luma, dB | | parameters | Set5 | Set14 | s/Mpx |", "|---|---|---:|---:|---:|---:|"]
+    for scale in sorted({one["scale"] for one in result["sr"].values()}):
+        rows = [(label, one) for label, one in result["sr"].items() if one["scale"] == scale]
         plain = rows[0][1]
-        lines.append(f"| bicubic | | | {_bicubic(plain, 'Set5')} | {_bicubic(plain, 'Set14')} | |")
-    for label, one in rows:
-        figures = " | ".join(f"{one[name]['psnr_y']:.2f}" for name in ("Set5", "Set14"))
-        lines.append(f"| {label} | {_kind(one)} | {figures} | {one['Set14']['seconds_per_megapixel']:.2f} |")
+        lines.append(f"| x{scale}, bicubic | | | {_bicubic(plain, 'Set5')} | {_bicubic(plain, 'Set14')} | |")
+        for label, one in rows:
+            figures = " | ".join(f"{one[name]['psnr_y']:.2f}" for name in ("Set5", "Set14"))
+            lines.append(f"| {label} | {_kind(one)} | {figures} | {one['Set14']['seconds_per_megapixel']:.2f} |")
     white = f"white noise, sigma {result['sigma']:.0f}, Set12, dB"
     lines += ["", f"| {white} | | parameters | PSNR | SSIM | whiteness | s/Mpx |", "|---|---|---:|---:|---:|---:|---:|"]
     rows = list(result["denoise"].items())

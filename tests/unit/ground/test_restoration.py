@@ -8,6 +8,7 @@ from PIL import Image
 
 from ground.evaluation.denoising import evaluate_denoise_scenes
 from ground.evaluation.restoration import ergas, psnr, sam
+from ground.evaluation.striping import evaluate_stripes
 from ground.models.anchored import Anchored, RepConv
 from ground.models.resampler import Bicubic
 from ground.models.restorers import DENOISE, SR, build
@@ -216,3 +217,30 @@ def test_scenes_of_two_resolutions_are_measured_each_in_its_own_pixels(tmp_path)
         assert found["apart"][key] == pytest.approx(found["stacked"][key])
     assert found["stacked"]["psnr"] == pytest.approx(found["stacked"]["noisy_psnr"])
     assert "psnr_20m" not in found[""]
+
+
+def test_what_sees_components_is_exported_seeing_bands():
+    torch.manual_seed(0)
+    net = build("anchored-mixed", 3, 1).eval()
+    pixels = torch.rand(1, 4096) * torch.tensor([[0.5], [0.6], [0.4]]) + 0.01 * torch.randn(3, 4096)
+    net.mix(pixels, torch.full((3,), 0.02))
+    image = torch.cat([pixels[:, : 64 * 64].reshape(1, 3, 64, 64), torch.full((1, 1, 64, 64), 0.3)], 1)
+    with torch.no_grad():
+        given = net.folded().body(torch.nn.functional.pixel_unshuffle(net.fed(image), 2))
+        found = torch.nn.functional.pixel_shuffle(given, 2)
+        wanted = net.correction(image)
+    assert torch.allclose(found[..., 20:-20, 20:-20], wanted[..., 20:-20, 20:-20], atol=1e-5)
+    components = torch.einsum("kb,bn->kn", net.into, 2 * (pixels - 0.5) - net.mean[:, None])
+    assert components.std(1).max() < 1.1 and components.mean().abs() < 1e-3
+
+
+def test_more_lines_leave_less_of_the_stripes(tmp_path):
+    for place in range(3):
+        (tmp_path / str(place)).mkdir()
+        cube = np.stack([1000 + 800 * smooth(place, 400)] * 3).astype(np.uint16)
+        profile = {"driver": "GTiff", "width": 400, "height": 400, "count": 3, "dtype": "uint16"}
+        with rasterio.open(tmp_path / str(place) / "t1_10m.tif", "w", **profile) as out:
+            out.write(cube)
+    found = evaluate_stripes(tmp_path, (64, 1200), 20.0, 0)["metrics"]
+    assert found["pass_lines"] == 1200
+    assert found["stripes_left_db_1200_lines"] < found["stripes_left_db_64_lines"] - 3 < -3
