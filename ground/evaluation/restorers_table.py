@@ -103,7 +103,7 @@ def _about(row: Row) -> dict[str, Any]:
         }  # fmt: skip
     model = load_model(row.source)
     return {
-        "kind": row.precision,
+        "kind": model.artefact(row.precision).key.partition("-")[2],
         "parameters": model.about["parameters"],
         "training_hash": model.about["training_hash"],
     }
