@@ -3,8 +3,10 @@
 A tile is a block of `--side` px with its halo through all of the flight path, noise on 16 bits: no kernel here takes
 a time that depends on it; "network" is the network alone, without a halo, as FSRCNN is measured. One thread; the best
 of `--repeat` runs taken in turn, in processor time. Each network's peak memory is that of a process of its own which
-restores three tiles. `--granule` takes a whole 10,980 x 10,980 band through the real `onboard-enhance`, and compares
-a part of it with one inference over that part.
+restores three tiles. With `--profile`, what a tile takes is held against the profile's memory, and enhancing as many
+cells as a run may (`DetectConfig.enhanced_cells`, four bands each) against `ENHANCE_SHARE` of the time and the energy
+that the profile gives to a pass; exit code 1 where it is more. `--granule` takes a whole 10,980 x 10,980 band through
+the real `onboard-enhance`, and compares a part of it with one inference over that part.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -26,11 +28,18 @@ from typing import Any
 import numpy as np
 
 from benchmarks.granule import FULL_SIDE
+from onboard.budget import Budget, load_budget
+from onboard.config import DetectConfig
 from onboard.restore.enhance import BandScale, Noise, halo, restore, restore_image
 from onboard.restore.model import Network, load_model, shipped_models
+from onboard.sense.grid import CELL
 
 FULL_SCALE = 4000.0
 NOISE = Noise(60.0, 0.0)
+ENHANCE_SHARE = 0.1
+"""Of a pass over a granule, at the profile's deadline and joules for a row of cells."""
+BANDS = 4
+"""Of an enhanced region."""
 PART = 1_024
 """Side of the part of the band that is inferred as one image."""
 PEAK = """
@@ -46,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", action="append", help="name or folder (default: all that ship)")
     parser.add_argument("--side", type=int, default=256, help="of a tile, px of the input (default: %(default)s)")
     parser.add_argument("--repeat", type=int, default=5, help="runs of each (default: %(default)s)")
+    parser.add_argument("--profile", metavar="NAME|FILE", help="hold memory and time against these budgets")
     parser.add_argument("--granule", action="store_true", help="a whole band as well (minutes)")
 
 
@@ -82,7 +92,43 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         if load_model(name).scale == 2:
             for key in (f"{name}_{precision}", f"{name}_{precision}_network"):
                 metrics[f"{key}_times_faster_than_fsrcnn"] = round(best["fsrcnn_x2_fp32"] / best[key], 2)
+    if args.profile:
+        metrics |= held_against(load_budget(args.profile), best, metrics["restore_tile_peak_rss_mb"], args.side)
     return {"metrics": metrics, "runs": runs}
+
+
+def held_against(budget: Budget, best: Mapping[str, float], peak_mb: float, side: int) -> dict[str, float]:
+    """What exceeds a profile's budget (0: nothing does), for the network that enhances and for those that denoise.
+
+    Args:
+        best: processor seconds of a tile, by `NAME_PRECISION`.
+        peak_mb: of the hungriest network.
+        side: of the tile, px.
+    """
+    found: dict[str, float] = {"profile_restore_peak_rss_mb": peak_mb}
+    if budget.memory_mb is not None:
+        found["over_memory_mb"] = round(max(peak_mb - budget.memory_mb, 0.0), 3)
+    rows, tile_cells = FULL_SIDE // CELL, (side / CELL) ** 2
+    config = DetectConfig()
+    enhancer = f"{config.enhancer}_int8"
+    if enhancer in best:
+        seconds = best[enhancer] * BANDS * config.enhanced_cells / tile_cells
+        found["profile_enhance_s_per_pass"] = round(seconds, 3)
+        if budget.deadline_ms_per_row is not None:
+            allowed = ENHANCE_SHARE * rows * budget.deadline_ms_per_row / 1e3
+            found |= {"profile_enhance_s_allowed": round(allowed, 3)}
+            found["over_enhance_s"] = round(max(seconds - allowed, 0.0), 3)
+        if budget.energy_j_per_row is not None and budget.watts:
+            joules = budget.energy_j(seconds, {"encode": seconds})
+            allowed = ENHANCE_SHARE * rows * budget.energy_j_per_row
+            found |= {"profile_enhance_j_per_pass": round(joules, 3), "profile_enhance_j_allowed": round(allowed, 3)}
+            found["over_enhance_j"] = round(max(joules - allowed, 0.0), 3)
+    for key, seconds in best.items():
+        name = key.rsplit("_", 1)[0]
+        if name in shipped_models() and load_model(name).noise is not None:
+            row_ms = 1e3 * seconds * (FULL_SIDE // CELL) / tile_cells
+            found[f"profile_{key}_ms_per_row"] = round(row_ms, 1)
+    return found
 
 
 def tile_of(name: str, precision: str, side: int) -> Callable[[], Any]:

@@ -3,6 +3,7 @@
 NAME/manifest.json        what the model is and how to feed it; read by onboard/restore/model.py
      restorer-int8.onnx   where 8 bits cost less than `LOST_DB`
      restorer-fp32.onnx
+     restorer-int8.tflite, restorer-fp32.tflite   the same, where asked for
      parity.json          what 8 bits cost, in dB against the same pictures
      card.md  SHA256SUMS
 """
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pixel_unshuffle
 
-from export import restorer_onnx
+from export import restorer_onnx, restorer_tflite
 from export.bundle import SUMS, write_json
 from ground.models.anchored import UNSHUFFLE, Anchored
 from ground.scenes.noise import Sensor
@@ -37,6 +38,8 @@ CALIBRATION = 192
 """Crops that the ranges are taken from, and as many that parity is measured on."""
 SIDE = 64
 LOST_DB = 0.1
+LOST = {"onnx-int8": "", "tflite-int8": "tflite_"}
+"""What precedes `lost_db` in the parity report."""
 ROUNDS = 8
 """Of holding the output to the input: on towns 2 DN are left after two, half a DN after eight."""
 
@@ -49,17 +52,19 @@ def pack(
     card: str,
     version: int = 1,
     most_lost_db: float = LOST_DB,
+    with_tflite: bool = False,
 ) -> Path:
     """Export, compare, and write `out/name`, replacing what is there only once everything is written.
 
     Args:
         pairs: pictures to calibrate on; even ones for that, odd ones to compare on.
         card: what a person should know, Markdown; figures of parity are appended.
-
         most_lost_db: more than this lost by INT8 against the checkpoint, and only fp32 is packed.
+        with_tflite: pack TFLite too, which needs its converter.
 
     Raises:
         ValueError: the network is not one that flies.
+        RuntimeError: TFLite cannot be written.
     """
     net, recipe = trained.net, trained.recipe
     if not isinstance(net, Anchored):
@@ -71,18 +76,23 @@ def pack(
         with tempfile.TemporaryDirectory() as folder:
             fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
             restorer_onnx.export_restorer(net, fp32, trained.training_hash)
-            scales = restorer_onnx.quantise(fp32, int8, _planes(pairs[0::2] or pairs, net))
+            planes = _planes(pairs[0::2] or pairs, net)
+            scales = restorer_onnx.quantise(fp32, int8, planes)
             entries = {
                 "onnx-int8": _entry(int8, staging / "restorer-int8.onnx", [one.to_dict() for one in scales]),
                 "onnx-fp32": _entry(fp32, staging / "restorer-fp32.onnx", [{"dtype": "float32"}] * 2),
             }
+            if with_tflite:
+                entries |= _tflite(net, Path(folder), staging, planes)
         write_json(staging / "manifest.json", _manifest(trained, net, name, version, entries))
         (staging / "card.md").write_text(card)
         _sums(staging)
         parity = _parity(staging, pairs[1::2] or pairs, net)
-        if not parity["lost_db"] <= most_lost_db:  # eight bits are not enough for this one: it flies in float
-            (staging / "restorer-int8.onnx").unlink()
-            del entries["onnx-int8"]
+        lost = {key: parity[f"{name}lost_db"] for key, name in LOST.items() if f"{name}lost_db" in parity}
+        too_much = [key for key, value in lost.items() if not value <= most_lost_db]
+        if too_much:  # eight bits are not enough for this one: it flies in float
+            for key in too_much:
+                (staging / entries.pop(key)["file"]).unlink()
             write_json(staging / "manifest.json", _manifest(trained, net, name, version, entries))
         write_json(staging / "parity.json", parity)
         (staging / "card.md").write_text(f"{card}\n## Parity\n\n{_parity_text(parity)}\n")
@@ -92,6 +102,16 @@ def pack(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target
+
+
+def _tflite(net: Anchored, folder: Path, staging: Path, planes: F32) -> dict[str, Any]:
+    fp32, int8 = folder / "fp32.tflite", folder / "int8.tflite"
+    restorer_tflite.export_restorer(net, fp32)
+    scales = restorer_tflite.quantise(fp32, int8, planes)
+    return {
+        "tflite-int8": _entry(int8, staging / "restorer-int8.tflite", [one.to_dict() for one in scales]),
+        "tflite-fp32": _entry(fp32, staging / "restorer-fp32.tflite", [{"dtype": "float32"}] * 2),
+    }
 
 
 def _manifest(
@@ -164,14 +184,19 @@ def _parity(folder: Path, pairs: Sequence[Pair], net: Anchored) -> dict[str, flo
     base = net.anchor(given[:, : net.bands])
     planes = np.rint(net.fed(given).numpy() * 127 + 128).astype(np.uint8)
     found = {"anchor": base, "checkpoint": net(given)}
-    for precision in ("int8", "fp32"):
-        network = Network(model, precision)
-        found[precision] = base + torch.from_numpy(np.stack([network.correct(one) for one in planes]))
+    for key in model.artefacts:
+        runtime, precision = key.split("-")
+        network = Network(model, precision, runtime=runtime)
+        name = precision if runtime == "onnx" else f"{runtime}_{precision}"
+        found[name] = base + torch.from_numpy(np.stack([network.correct(one) for one in planes]))
     edge = net.scale * (SIDE // 4)
     inside = (slice(None), slice(None), slice(edge, -edge), slice(edge, -edge))
     psnr = {key: float(-10 * torch.log10((one - wanted)[inside].square().mean())) for key, one in found.items()}
     report = {f"{key}_psnr": value for key, value in psnr.items()}
-    return report | {"crops": float(len(given)), "lost_db": psnr["checkpoint"] - psnr["int8"]}
+    report |= {"crops": float(len(given)), "lost_db": psnr["checkpoint"] - psnr["int8"]}
+    if "tflite_int8" in psnr:
+        report["tflite_lost_db"] = psnr["checkpoint"] - psnr["tflite_int8"]
+    return report
 
 
 def _parity_text(parity: dict[str, float]) -> str:
@@ -179,4 +204,5 @@ def _parity_text(parity: dict[str, float]) -> str:
         f"{parity['crops']:.0f} crops not calibrated on, PSNR of full scale: anchor {parity['anchor_psnr']:.2f}, "
         f"checkpoint {parity['checkpoint_psnr']:.2f}, fp32 {parity['fp32_psnr']:.2f}, "
         f"INT8 {parity['int8_psnr']:.2f} dB ({parity['lost_db']:.3f} lost; more than {LOST_DB}, and only fp32 ships)."
+        + (f" INT8 as TFLite: {parity['tflite_lost_db']:.3f} dB lost." if "tflite_lost_db" in parity else "")
     )

@@ -21,6 +21,7 @@ def restorer(
     name: Annotated[str, typer.Option(help="Of the model.")],
     hold_out: Annotated[list[str] | None, typer.Option(help="A place (folder) of scenes not to use; repeat.")] = None,
     version: Annotated[int, typer.Option(min=1, help="Of the model.")] = 1,
+    tflite: Annotated[bool, typer.Option(help="Pack TFLite too: needs the converter of [export].")] = True,
     note: Annotated[str, typer.Option(help="What the card should say of the training besides.")] = "",
 ) -> None:
     """Export CHECKPOINT to ONNX, fp32 and INT8, measure what 8 bits cost, pack a model; fp32 alone above 0.1 dB."""
@@ -31,7 +32,7 @@ def restorer(
     from export.restorer import pack
     from export.restorer_card import render
     from ground.scenes.noise import model_of
-    from ground.scenes.pictures import load_bands, load_cubes, load_natural
+    from ground.scenes.pictures import load_natural, load_scenes
     from ground.training.crops import enlarged_pairs, noisy_pairs
     from ground.training.restoration import load_checkpoint
 
@@ -40,15 +41,13 @@ def restorer(
         trained = load_checkpoint(checkpoint)
         recipe = trained.recipe
         scenes = recipe.imagery == "sentinel2"
-        if scenes:
-            pictures = (load_bands if recipe.bands == 1 else load_cubes)(data, hold_out or recipe.hold_out)
-        else:
-            pictures = load_natural(data, ())[0]
+        held = hold_out or recipe.hold_out
+        pictures = load_scenes(data, held, recipe.bands) if scenes else load_natural(data, ())[0]
         if recipe.scale == 1:
             pairs = noisy_pairs(pictures, model_of(recipe.noise), recipe.seed + 1)
         else:
             pairs = enlarged_pairs(pictures, recipe.scale, scenes)
-        target = pack(trained, pairs, out, name, render(name, trained, note), version)
+        target = pack(trained, pairs, out, name, render(name, trained, note), version, with_tflite=tflite)
     except OnboardError as error:
         log.error("%s", error)
         raise typer.Exit(error.exit_code) from error

@@ -61,7 +61,7 @@ def export_encoder(trained: TrainedEncoder, path: Path) -> None:
     Raises:
         RuntimeError: litert-torch is not installed.
     """
-    with _quiet():
+    with quietly():
         try:
             import litert_torch
         except ImportError as error:
@@ -92,7 +92,7 @@ def quantise(
     Raises:
         RuntimeError: part of the graph would run in float.
     """
-    with _quiet():
+    with quietly():
         from ai_edge_litert.interpreter import Interpreter
         from ai_edge_quantizer import quantizer, recipe
 
@@ -140,7 +140,7 @@ def _activations(fp32: Path, batches: NDArray[np.float32], names: set[str]) -> I
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """The converter and the quantiser narrate on stdout and stderr; errors still raise."""
     with (
         warnings.catch_warnings(),

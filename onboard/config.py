@@ -40,6 +40,8 @@ class DetectConfig:
         deadline_s_per_row: for a row of cells, see `governor`; None: the run does not depend on time.
         products: "raw", and "enhanced" for regions at twice the resolution besides, by the model `enhancer`.
         enhanced_cells: most cells that a run enhances.
+        denoiser: model that takes the noise off what the encoder sees; None: nothing does. Products stay as measured.
+        denoiser_snr: of the sensor, signal over standard deviation at the mean; None: what the model was trained for.
         pictures: detections that get before/after pictures in the report.
     """
 
@@ -65,6 +67,8 @@ class DetectConfig:
     products: tuple[str, ...] = ("raw",)
     enhancer: str = "sr-x2-s2"
     enhanced_cells: int = 512
+    denoiser: str | None = None
+    denoiser_snr: float | None = None
 
     @property
     def enhances(self) -> bool:

@@ -35,6 +35,7 @@ from onboard.infer.runtime import Encoder
 from onboard.keeper import Keeper, Model
 from onboard.placing import place
 from onboard.resident import give_back
+from onboard.restore.clean import cleaned
 from onboard.restore.model import Network, load_model
 from onboard.run import Run
 from onboard.sense.acquisition import Acquisition
@@ -98,6 +99,7 @@ class Detector:
         self.config, self.store, self.stages, self.progress, self.stop = config, store, stages, progress, stop
         self.areas, self.queries, self.keeper = areas, queries, keeper
         self.governor = Governor(config.deadline_s_per_row)
+        self.denoiser = Network(load_model(config.denoiser), runtime=config.runtime) if config.denoiser else None
         self._use(bundle, encoder, keeper.current.vouch if keeper else lambda _: None)
 
     def take(self, model: Model) -> None:
@@ -120,7 +122,9 @@ class Detector:
     def detect(self, streams: Sequence[Stream]) -> Run:
         """Look at every acquisition that is not finished yet. A refused one is recorded; the others go on."""
         run = Run()
-        network = Network(load_model(self.config.enhancer)) if self.config.enhances else None
+        network = None
+        if self.config.enhances:
+            network = Network(load_model(self.config.enhancer), runtime=self.config.runtime)
         self.store.queue.trim(self.config.budget_bytes)
         for stream in streams:
             run.refused += stream.refused
@@ -174,7 +178,8 @@ class Detector:
         chunks = plan_chunks(rows, cols, acquisition.block_shape, config.chunk_px)
         evicted = self._make_room(rows * cols) if row is None else {}
         past = store.memory.past(grid, acquisition.sensing_time, self.artefact, self.dtype, config.lookback)
-        with acquisition.open(self.bundle.bands, config.threads) as reader:
+        with acquisition.open(self.bundle.bands, config.threads) as measured:
+            reader = cleaned(measured, acquisition, self.bundle.bands, self.denoiser, config, self.governor)
             arrival = Arrival(acquisition, reader, self.bundle, self.encoder, self.rule, config, self.stages)
             large = rows * cols > config.prescan_all_cells
             if row is None or row.settings != config.fingerprint() or (row.rows, row.cols) != (rows, cols):

@@ -70,6 +70,8 @@ def sim(
         Path | None,
         typer.Option(help="OSCD folder to train the plain RaVAEn recipe on, or its saved .pt: compare with it"),
     ] = None,
+    snr: Annotated[float, typer.Option(min=0, help="of a small sensor instead of Sentinel-2's noise")] = 0.0,
+    denoiser: Annotated[str | None, typer.Option(help="restoring model that takes the noise off before")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
 ) -> None:
     """Simulated disasters: average precision of each kind, and false alarms on quiet passes."""
@@ -82,8 +84,9 @@ def sim(
     if plain is not None:
         recipe = PlainRavaen.load(plain) if plain.is_file() else train_plain(plain)
     result = evaluate_simulated(
-        chosen, bundle, precision=precision, plain=recipe, progress=lambda name: typer.echo(f"... {name}", err=True)
-    )
+        chosen, bundle, precision=precision, plain=recipe, progress=lambda name: typer.echo(f"... {name}", err=True),
+        snr=snr, denoiser=denoiser,
+    )  # fmt: skip
     if as_json:
         print(json.dumps(_finite(result), indent=2))
         return
@@ -303,3 +306,4 @@ def _finite(value):  # type: ignore[no-untyped-def]
 app.command("sr")(evaluate_restore.sr)
 app.command("denoise")(evaluate_restore.denoise)
 app.command("restorers")(evaluate_restore.restorers)
+app.command("stripes")(evaluate_restore.stripes)

@@ -46,7 +46,9 @@ def sr(
 def denoise(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Clean images, or Sentinel-2 scenes with --snr.")],
     sigma: Annotated[float, typer.Option(help="Of white noise, grey levels of 255.")] = 25.0,
-    snr: Annotated[float | None, typer.Option(help="The sensor model at this SNR, on Sentinel-2 scenes.")] = None,
+    snr: Annotated[
+        float | None, typer.Option(help="The sensor model on Sentinel-2: signal over standard deviation; 10 is 20 dB.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
     bundle: Bundle = None,
     precision: Precision = "auto",
@@ -56,10 +58,11 @@ def denoise(
 ) -> None:
     """Noise removal: PSNR, SSIM, and how white what was removed is.
 
-    Beside a model, --bundle takes a classical method: nlm, tv, wavelet; svd and svd-tv on scenes.
+    Beside a model, --bundle takes a classical method: nlm, tv, wavelet; pca-wavelet, svd and svd-tv on scenes. On
+    scenes, a model of four bands sees those of 10 m, any other those of 20 m too, each in its own pixels.
     """
     from ground.evaluation.denoising import evaluate_denoise_natural, evaluate_denoise_scenes
-    from ground.evaluation.restoration import open_restorer
+    from ground.evaluation.restoration import coarse_of, open_restorer
 
     name = bundle or ("denoise" if snr is None else "denoise-s2")
     try:
@@ -67,11 +70,28 @@ def denoise(
         if snr is None:
             found = evaluate_denoise_natural(folder, sigma, seed, restorer)
         else:
-            found = evaluate_denoise_scenes(folder, snr, seed, restorer, place or (), destripe)
+            found = evaluate_denoise_scenes(folder, snr, seed, restorer, place or (), destripe, coarse_of(name))
     except OnboardError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
     _tell({"bundle": name, "precision": precision, "seed": seed} | found, as_json)
+
+
+def stripes(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Sentinel-2 scenes, laid under each other.")],
+    lines: Annotated[list[int] | None, typer.Option(min=16, help="Lines that offsets are taken from; repeat.")] = None,
+    snr: Annotated[float, typer.Option(help="Of the sensor model.")] = 20.0,
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+) -> None:
+    """What the destriper leaves of a sensor's stripes, by the number of lines it sees, as JSON."""
+    from ground.evaluation.striping import evaluate_stripes
+
+    try:
+        found = evaluate_stripes(folder, lines or (256, 512, 1024, 2048, 4096), snr, seed)
+    except OnboardError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    typer.echo(json.dumps(found, indent=2))
 
 
 def restorers(
@@ -88,7 +108,7 @@ def restorers(
 ) -> None:
     """All methods side by side, measured, stored and shown as a table and a picture."""
     from ground.evaluation.page import write_between
-    from ground.evaluation.restoration import open_restorer
+    from ground.evaluation.restoration import coarse_of, open_restorer
     from ground.evaluation.restorers_table import BEGIN, END, measure, parse_row, table
 
     rows = [[parse_row(text) for text in part or ()] for part in (sr, denoise, sensor)]
@@ -106,9 +126,8 @@ def restorers(
             from ground.evaluation.restorers_picture import draw
 
             enlarger = open_restorer(rows[0][0].source if rows[0] else "sr-x2-s2", "auto", 2)
-            draw(
-                data, places[0], enlarger, {r.label: open_restorer(r.source, r.precision, 1) for r in rows[2]}, picture
-            )
+            shown = {r.label: (open_restorer(r.source, r.precision, 1), coarse_of(r.source)) for r in rows[2]}
+            draw(data, places[0], enlarger, shown, picture)
     except OnboardError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error

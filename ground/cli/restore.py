@@ -13,10 +13,12 @@ import typer
 from onboard.errors import OnboardError
 
 SR_NETWORKS = ("anchored", "anchored-rep", "srcnn", "vdsr-compact", "vdsr", "edsr-compact", "fsrcnn", "fsrcnn-s")
-DENOISE_NETWORKS = ("anchored", "dncnn-compact", "sscanet")
+DENOISE_NETWORKS = ("anchored", "anchored-mixed", "dncnn-compact", "sscanet")
 OPTIMISERS = ("adam", "muon")
 OBJECTIVES = ("supervised", "noise2void", "noisier2noise", "neighbor2neighbor")
 """Keys of the tables in `ground.models.restorers` and `ground.training.denoisers`, here without importing torch."""
+SIZES = (0.7, 0.5, 0.35)
+"""At which photographs are learnt from: reduced until their edges are as sharp as those of the usual test sets."""
 EPILOG = "Exit codes: 0 trained, 2 wrong options, 3 a folder or file cannot be used."
 
 Data = Annotated[list[Path], typer.Argument(help="Folders of images, or of Sentinel-2 scenes (*_10m.tif).")]
@@ -49,7 +51,7 @@ def sr(
 
     pictures = _pictures(data, imagery, keep_out, hold_out)
     sensor = imagery == "sentinel2"
-    pairs = enlarged_pairs(pictures, scale, sensor, (1.0,) if sensor else (1.0, 0.7))
+    pairs = enlarged_pairs(pictures, scale, sensor, (1.0,) if sensor else SIZES)
     values = {"network": network, "scale": scale, "imagery": imagery, "steps": steps, "batch": batch, "side": side}
     values |= {"learning_rate": lr, "optimiser": optimiser, "rounded": rounded, "seed": seed}
     values["hold_out"] = tuple(hold_out or ())
@@ -62,7 +64,8 @@ def denoise(
     objective: Annotated[str, typer.Option(help=f"One of {', '.join(OBJECTIVES)}.")] = "supervised",
     sigma: Annotated[tuple[float, float], typer.Option(help="Range of the Gaussian's sigma, of 255.")] = (25.0, 25.0),
     snr: Annotated[float | None, typer.Option(help="The sensor model at this SNR instead of a Gaussian.")] = None,
-    bands: Annotated[int, typer.Option(min=1, help="Of the network: 1, or all bands of a scene at once.")] = 1,
+    least_snr: Annotated[float, typer.Option(help="... or at one from this to --snr, for each scene.")] = 0.0,
+    bands: Annotated[int, typer.Option(min=1, help="Of the network: 1; 4, the 10 m ones; 10, with the 20 m ones.")] = 1,
     imagery: Imagery = "natural", keep_out: KeepOut = None, hold_out: HoldOut = None, steps: Steps = 4000,
     batch: Batch = 16, side: Side = 64, lr: Rate = 2e-3, optimiser: Optimiser = "adam",
     rounded: Round = False, start: Start = None, resume: Resume = None, seed: Seed = 0,
@@ -76,7 +79,7 @@ def denoise(
 
     noise: dict[str, Any] = {"kind": "gaussian", "low": sigma[0], "high": sigma[1]}
     if snr is not None:
-        noise = {"kind": "sensor", "snr": snr}
+        noise = {"kind": "sensor", "snr": snr} | ({"least": least_snr} if least_snr else {})
     pictures = _pictures(data, imagery, keep_out, hold_out, bands)
     pairs = noisy_pairs(pictures, model_of(noise), seed)
     values = {
@@ -101,13 +104,13 @@ def _pictures(
     data: list[Path], imagery: str, keep_out: list[Path] | None, hold_out: list[str] | None, bands: int = 1
 ) -> Any:
     _choose(imagery, ("natural", "sentinel2"), "--imagery")
-    from ground.scenes.pictures import load_bands, load_cubes, load_natural
+    from ground.scenes.pictures import load_natural, load_scenes
 
     log = logging.getLogger("ground.train")
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
     try:
         if imagery == "sentinel2":
-            found = (load_bands if bands == 1 else load_cubes)(data, hold_out or ())
+            found = load_scenes(data, hold_out or (), bands)
             if bands > 1 and any(len(picture.values) != bands for picture in found):
                 raise typer.BadParameter(f"not every scene has {bands} bands", param_hint="--bands")
         elif bands > 1:

@@ -6,6 +6,7 @@ Through scikit-image but for the truncated SVD, which is a line of NumPy. BM3D i
 - "nlm": A. Buades, B. Coll, J.-M. Morel, CVPR 2005, doi:10.1109/CVPR.2005.38
 - "tv": A. Chambolle, JMIV 20:89 (2004), doi:10.1023/B:JMIV.0000011325.36760.1e
 - "wavelet": BayesShrink, S. G. Chang, B. Yu, M. Vetterli, TIP 9:1532 (2000), doi:10.1109/83.862633; over shifts
+- "pca-wavelet": all principal components over bands (of noise made white), each by wavelet shrinkage
 - "svd", "svd-tv": principal components over bands whose variance stands out of the noise (M. Gavish, D. L. Donoho,
   "The optimal hard threshold for singular values is 4/sqrt(3)", TIT 60:5040 (2014), doi:10.1109/TIT.2014.2323359, for
   known noise); as they are, or each of them by total variation
@@ -61,14 +62,18 @@ def wavelet(plane: F32, sigma: float) -> F32:
     return np.asarray(total / len(shifts), np.float32)
 
 
-def low_rank(cube: F32, sigmas: NDArray[np.float64], smooth: Callable[[F32, float], F32] | None = None) -> F32:
-    """(B, H, W) with white noise of `sigmas` (B,) -> its components above the noise, each smoothed if asked for."""
+def low_rank(
+    cube: F32, sigmas: NDArray[np.float64], smooth: Callable[[F32, float], F32] | None = None, all_of_them: bool = False
+) -> F32:
+    """(B, H, W) with white noise of `sigmas` (B,) -> its components above the noise, or all of them, each smoothed if
+    asked for.
+    """
     bands, height, width = cube.shape
     matrix = cube.reshape(bands, -1) / sigmas[:, None]
     mean = matrix.mean(1, keepdims=True)
     values, axes = np.linalg.eigh((matrix - mean) @ (matrix - mean).T)
     threshold = hard_threshold(bands / matrix.shape[1]) * matrix.shape[1] ** 0.5
-    kept = axes[:, np.sqrt(np.maximum(values, 0)) > threshold]
+    kept = axes if all_of_them else axes[:, np.sqrt(np.maximum(values, 0)) > threshold]
     parts = (kept.T @ (matrix - mean)).reshape(-1, height, width).astype(np.float32)
     if smooth is not None:
         parts = np.stack([smooth(part, 1.0) for part in parts]) if len(parts) else parts
@@ -83,7 +88,11 @@ def hard_threshold(aspect: float) -> float:
 
 
 PLANES: dict[str, Callable[[F32, float], F32]] = {"nlm": nlm, "tv": tv, "wavelet": wavelet}
-CUBES: dict[str, Callable[[F32, float], F32] | None] = {"svd": None, "svd-tv": tv}
+CUBES: dict[str, Callable[[F32, NDArray[np.float64]], F32]] = {
+    "svd": low_rank,
+    "svd-tv": lambda cube, sigmas: low_rank(cube, sigmas, tv),
+    "pca-wavelet": lambda cube, sigmas: low_rank(cube, sigmas, wavelet, all_of_them=True),
+}
 CLASSICAL = (*PLANES, *CUBES)
 
 
@@ -97,7 +106,7 @@ def classical(name: str) -> Callable[[U16, Sequence[BandScale]], F32]:
             return np.stack([PLANES[name](plane, sigma) for plane, sigma in zip(cube, sigmas, strict=True)])
         if len(cube) < 2:
             raise InputError(name, "needs several bands", "bands")
-        return low_rank(cube, sigmas, CUBES[name])
+        return CUBES[name](cube, sigmas)
 
     return restored
 

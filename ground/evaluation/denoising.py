@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ground.evaluation.restoration import REFLECTANCE, Restorer, means, psnr, sam, ssim
 from ground.scenes.noise import PEDESTAL, Sensor
-from ground.scenes.pictures import TOP, read_luma
+from ground.scenes.pictures import TOP, read_luma, stacked
 from onboard.errors import InputError
 from onboard.restore.destripe import column_offsets, without
 from onboard.restore.enhance import BandScale, Noise
@@ -57,35 +57,35 @@ def restore_signed(restorer: Restorer, noisy: F32, sigma: float) -> F32:
 
 
 def evaluate_denoise_scenes(
-    folder: Path, snr: float, seed: int, restorer: Restorer, places: Sequence[str] = (), destripe: bool = True
-) -> dict[str, Any]:
+    folder: Path, snr: float, seed: int, restorer: Restorer, places: Sequence[str] = (), destripe: bool = True,
+    coarse: str = "",
+) -> dict[str, Any]:  # fmt: skip
     """Sentinel-2 scenes as a small sensor of this SNR would see them: mean figures over bands, and of each scene.
 
-    Dead columns are filled from left and right first, for the noisy figures too: what is wanted back is not there.
+    Every band is seen in its own pixels. Dead columns are filled from left and right first, for the noisy figures too:
+    what is wanted back is not there.
 
     Args:
+        snr: signal over standard deviation, at the mean of each band.
         destripe: take column offsets off before, as `onboard-enhance --destripe` does.
+        coarse: what becomes of the 20 m bands: "" leaves them out, "apart" gives them to the restorer as an image of
+            their own, "stacked" behind the 10 m bands with their pixels repeated (`ground.scenes.pictures.stacked`).
+
+    Raises:
+        InputError: there is no scene, or none of 20 m beside one that is to be stacked.
     """
     sensor = Sensor(snr=snr)
     scenes: dict[str, dict[str, float]] = {}
     seconds = pixels = 0.0
     rng = np.random.default_rng(seed)
-    for path, clean in scenes_of(folder, places):
-        full = [float(np.percentile(plane, TOP)) for plane in clean]
-        dn = np.stack([seen(plane, unit, sensor, rng) for plane, unit in zip(clean, full, strict=True)])
+    for path, *clean in scenes_of(folder, places, bool(coarse)):
+        full, dn = as_seen(clean, sensor, rng)
+        if coarse == "stacked" and len(clean) == 1:
+            raise InputError(str(path), "no *_20m.tif beside it, whose bands this model takes with them", "missing")
         start = process_time()
-        given = np.stack([without(plane, column_offsets(plane)) for plane in dn]) if destripe else dn
-        scales = [
-            BandScale(unit, Noise.of_snr(snr, float(plane.mean()), sensor.read_share))
-            for plane, unit in zip(given, full, strict=True)
-        ]
-        found = restorer(given, scales)
-        seconds, pixels = seconds + process_time() - start, pixels + clean.size
-        bands = zip(found, clean, dn.astype(np.float32), strict=True)
-        name = f"{path.parent.name}/{path.stem}"
-        scenes[name] = means({str(i): _of_band(*planes) for i, planes in enumerate(bands)})
-        scenes[name]["sam_degrees"] = sam(found, clean)
-        scenes[name]["noisy_sam_degrees"] = sam(dn.astype(np.float32), clean)
+        found = cleaned(restorer, dn, full, sensor, destripe, coarse)
+        seconds, pixels = seconds + process_time() - start, pixels + sum(cube.size for cube in clean)
+        scenes[f"{path.parent.name}/{path.stem}"] = _of_scene(found, clean, dn)
     metrics = means(scenes)
     metrics |= {
         "gain_db": metrics["psnr"] - metrics["noisy_psnr"],
@@ -95,8 +95,68 @@ def evaluate_denoise_scenes(
     return {"metrics": metrics, "images": scenes}
 
 
-def scenes_of(folder: Path, places: Sequence[str]) -> Iterator[tuple[Path, F32]]:
-    """Each `*_10m.tif` below `folder`, of all places or of those named, with its DN, float32 (B, H, W).
+def as_seen(
+    clean: Sequence[F32], sensor: Sensor, rng: np.random.Generator
+) -> tuple[list[list[float]], list[NDArray[np.uint16]]]:
+    """Scenes of one or two resolutions, DN (B, H, W): the full scale of each band, and what the sensor gives."""
+    full = [[float(np.percentile(plane, TOP)) for plane in cube] for cube in clean]
+    dn = [
+        np.stack([seen(plane, unit, sensor, rng) for plane, unit in zip(cube, units, strict=True)])
+        for cube, units in zip(clean, full, strict=True)
+    ]
+    return full, dn
+
+
+def cleaned(
+    restorer: Restorer, dn: Sequence[NDArray[np.uint16]], full: Sequence[Sequence[float]], sensor: Sensor,
+    destripe: bool, coarse: str,
+) -> list[F32]:  # fmt: skip
+    """What a restorer makes of `as_seen`, at each resolution; see `evaluate_denoise_scenes`."""
+    if coarse == "stacked":
+        units = [unit for part in full for unit in part]
+        return _apart(_restored(restorer, stacked(*dn), units, sensor, destripe), len(full[0]))
+    return [_restored(restorer, cube, units, sensor, destripe) for cube, units in zip(dn, full, strict=True)]
+
+
+def _restored(restorer: Restorer, dn: NDArray[np.uint16], full: Sequence[float], sensor: Sensor, destripe: bool) -> F32:
+    given = np.stack([without(plane, column_offsets(plane)) for plane in dn]) if destripe else dn
+    scales = [
+        BandScale(unit, Noise.of_snr(sensor.snr, float(plane.mean()), sensor.read_share))
+        for plane, unit in zip(given, full, strict=True)
+    ]
+    return restorer(given, scales)
+
+
+def _apart(found: F32, fine: int) -> list[F32]:
+    """A stack -> its fine bands, and its coarse ones in their own pixels."""
+    bands, rows, cols = found.shape
+    coarse = found[fine:].reshape(bands - fine, rows // 2, 2, cols // 2, 2).mean((2, 4))
+    return [found[:fine], np.asarray(coarse, np.float32)]
+
+
+def _of_scene(found: Sequence[F32], clean: Sequence[F32], dn: Sequence[NDArray[np.uint16]]) -> dict[str, float]:
+    """Means over all bands; of several resolutions, PSNR of each besides."""
+    bands, figures = [], {}
+    for name, restored, wanted, noisy in zip(("10m", "20m"), found, clean, dn, strict=False):
+        rows, cols = restored.shape[1:]
+        wanted, measured = wanted[:, :rows, :cols], noisy[:, :rows, :cols].astype(np.float32)
+        part = [_of_band(*planes) for planes in zip(restored, wanted, measured, strict=True)]
+        bands += part
+        for key in ("psnr", "noisy_psnr", "stripes_db", "noisy_stripes_db"):
+            figures[f"{key}_{name}"] = float(np.mean([one[key] for one in part]))
+        figures[f"sam_degrees_{name}"] = sam(restored, wanted)
+        figures[f"noisy_sam_degrees_{name}"] = sam(measured, wanted)
+    figures |= means({str(i): one for i, one in enumerate(bands)})
+    for key in ("sam_degrees", "noisy_sam_degrees"):
+        figures[key] = float(np.mean([value for name, value in figures.items() if name.startswith(f"{key}_")]))
+    return figures
+
+
+def scenes_of(folder: Path, places: Sequence[str], coarse: bool = False) -> Iterator[tuple[Any, ...]]:
+    """Each `*_10m.tif` below `folder`, of all places or of those named: its path and its DN, float32 (B, H, W).
+
+    Args:
+        coarse: the DN of the `*_20m.tif` beside it too, if it is there, float32 (C, h, w); both cut to what both cover.
 
     Raises:
         InputError: there is none.
@@ -105,8 +165,18 @@ def scenes_of(folder: Path, places: Sequence[str]) -> Iterator[tuple[Path, F32]]
     if not files:
         raise InputError(str(folder), "no *_10m.tif in it", "missing")
     for path in files:
-        with rasterio.open(path) as source:
-            yield path, source.read().astype(np.float32)
+        beside = path.with_name(path.name.replace("_10m", "_20m"))
+        if not (coarse and beside.is_file()):
+            yield path, _read(path)
+            continue
+        fine, wide = _read(path), _read(beside)
+        rows, cols = (min(a // 2, b) for a, b in zip(fine.shape[1:], wide.shape[1:], strict=True))
+        yield path, fine[:, : 2 * rows, : 2 * cols], wide[:, :rows, :cols]
+
+
+def _read(path: Path) -> F32:
+    with rasterio.open(path) as source:
+        return np.asarray(source.read(), np.float32)
 
 
 def seen(plane: F32, full: float, sensor: Sensor, rng: np.random.Generator) -> NDArray[np.uint16]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ground.evaluation.classical import CLASSICAL, classical
-from ground.scenes.pictures import TOP
+from ground.scenes.pictures import FINE_BANDS, TOP
 from ground.scenes.resample import enlarge, luma, sensor_shrink, sensor_taps
 from onboard.errors import InputError
 from onboard.restore.consistent import deviation
@@ -51,6 +51,28 @@ def open_restorer(name: str, precision: str, scale: int) -> Restorer:
         raise InputError(name, f"is for scale {model.scale}, not {scale}", "model")
     network = Network(model, precision)
     return lambda dn, scales: restore_image(network, dn, tuple(scales)).astype(np.float32)
+
+
+def coarse_of(name: str) -> str:
+    """How a denoiser that `open_restorer` opens takes the 20 m bands of Sentinel-2; see `evaluate_denoise_scenes`."""
+    if name in CLASSICAL:
+        return "apart"
+    return {1: "apart", FINE_BANDS: ""}.get(_bands_and_scale(name)[0], "stacked")
+
+
+def scale_of(name: str) -> int:
+    """How many times a model or a checkpoint enlarges; 1 where it removes noise."""
+    return 1 if name in CLASSICAL else _bands_and_scale(name)[1]
+
+
+def _bands_and_scale(name: str) -> tuple[int, int]:
+    if name.endswith(".ckpt"):
+        from ground.training.restoration import load_checkpoint
+
+        recipe = load_checkpoint(Path(name)).recipe
+        return recipe.bands, recipe.scale
+    model = load_model(name)
+    return model.bands, model.scale
 
 
 def _of_checkpoint(path: Path, scale: int) -> Restorer:

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ground.evaluation.denoising import scenes_of, seen
+from ground.evaluation.denoising import as_seen, cleaned, scenes_of
 from ground.evaluation.restoration import Restorer, psnr
-from ground.evaluation.restorers_table import SNR
+from ground.evaluation.restorers_table import SNRS
 from ground.scenes.noise import Sensor
 from ground.scenes.pictures import TOP
 from ground.scenes.resample import enlarge, sensor_shrink
-from onboard.restore.destripe import column_offsets, without
-from onboard.restore.enhance import BandScale, Noise
+from onboard.restore.enhance import BandScale
 
 F32 = NDArray[np.float32]
 RGB = (2, 1, 0)
@@ -23,22 +22,24 @@ RGB = (2, 1, 0)
 SIDE = 160
 
 
-def draw(data: Path, place: str, sr: Restorer, denoisers: Mapping[str, Restorer], path: Path) -> None:
+def draw(data: Path, place: str, sr: Restorer, denoisers: Mapping[str, tuple[Restorer, str]], path: Path) -> None:
     """Two rows: a 20 m view enlarged, and a noisy view cleaned; each with the scene itself at the end.
 
     Args:
         data: holds `oscd`.
         place: a folder of scenes that nothing was trained on.
-        denoisers: by what stands over them.
+        denoisers: by what stands over them, with how each takes the 20 m bands (`coarse_of`).
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    _, scene = next(iter(scenes_of(data / "oscd", [place])))
-    scene = scene[:, : scene.shape[1] // 4 * 4, : scene.shape[2] // 4 * 4]
-    rows: list[list[tuple[str, F32]]] = [_enlarged(scene, sr), _cleaned(scene, denoisers)]
+    _, scene, *wide = next(iter(scenes_of(data / "oscd", [place], coarse=True)))
+    height, width = (side - side % 4 for side in scene.shape[1:])
+    scene = scene[:, :height, :width]
+    wide = [cube[:, : height // 2, : width // 2] for cube in wide]
+    rows: list[list[tuple[str, F32]]] = [_enlarged(scene, sr), _cleaned([scene, *wide], denoisers)]
     low, high = np.percentile(scene[list(RGB)], (1, 99.5), axis=(1, 2))
     columns = max(map(len, rows))
     figure, axes = plt.subplots(
@@ -71,18 +72,14 @@ def _enlarged(scene: F32, sr: Restorer) -> list[tuple[str, F32]]:
     return [(_told(text, cube, scene), cube) for text, cube in shown] + [("the 10 m scene", scene)]
 
 
-def _cleaned(scene: F32, denoisers: Mapping[str, Restorer]) -> list[tuple[str, F32]]:
-    sensor, rng = Sensor(snr=SNR), np.random.default_rng(0)
-    full = [float(np.percentile(plane, TOP)) for plane in scene]
-    dn = np.stack([seen(plane, unit, sensor, rng) for plane, unit in zip(scene, full, strict=True)])
-    given = np.stack([without(plane, column_offsets(plane)) for plane in dn])
-    scales: Sequence[BandScale] = [
-        BandScale(unit, Noise.of_snr(SNR, float(plane.mean()), sensor.read_share))
-        for plane, unit in zip(given, full, strict=True)
-    ]
-    shown = [(f"sensor, SNR {SNR:.0f}", dn.astype(np.float32))]
-    shown += [(name, restorer(given, scales)) for name, restorer in denoisers.items()]
-    return [(_told(text, cube, scene), cube) for text, cube in shown] + [("the scene", scene)]
+def _cleaned(scene: Sequence[F32], denoisers: Mapping[str, tuple[Restorer, str]]) -> list[tuple[str, F32]]:
+    sensor = Sensor(snr=SNRS[0])
+    full, dn = as_seen(scene, sensor, np.random.default_rng(0))
+    shown = [(f"sensor, SNR {sensor.snr:.0f}", dn[0].astype(np.float32))]
+    for name, (restorer, coarse) in denoisers.items():
+        given = slice(None) if coarse == "stacked" else slice(1)
+        shown.append((name, cleaned(restorer, dn[given], full[given], sensor, True, coarse)[0]))
+    return [(_told(text, cube, scene[0]), cube) for text, cube in shown] + [("the scene", scene[0])]
 
 
 def _told(text: str, cube: F32, scene: F32) -> str:

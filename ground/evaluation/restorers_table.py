@@ -7,6 +7,7 @@ them and are rows of their own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,15 @@ from typing import Any
 
 from ground.evaluation.classical import CLASSICAL
 from ground.evaluation.denoising import evaluate_denoise_natural, evaluate_denoise_scenes
-from ground.evaluation.restoration import evaluate_sr_natural, open_restorer
+from ground.evaluation.restoration import coarse_of, evaluate_sr_natural, open_restorer, scale_of
 from onboard.restore.model import load_model
 
 BEGIN = "<!-- ground evaluate restorers: begin -->"
 END = "<!-- ground evaluate restorers: end -->"
 SIGMA = 25.0
-SNR = 20.0
+SNRS = (20.0, 10.0)
+"""Signal over standard deviation; the second is 20 dB, as papers on noise removal count."""
+PARTS = ("psnr_10m", "psnr_20m", "psnr")
 BM3D = 29.97
 """Published, Set12 at sigma 25 (Zhang et al. 2017); the package `bm3d` is licensed for non-commercial use alone."""
 
@@ -53,13 +56,17 @@ def measure(
         kept: result of an earlier call, or empty.
     """
     result: dict[str, Any] = {"sr": {}, "denoise": {}, "sensor": {}} | kept
-    result |= {"sigma": SIGMA, "snr": SNR, "seed": 0, "places": list(places)}
+    result |= {"sigma": SIGMA, "seed": 0, "places": list(places)}
     natural = data / "natural"
     for row in sr:
         say(f"sr: {row.label}")
-        restorer = open_restorer(row.source, row.precision, 2)
-        found = {name: evaluate_sr_natural(natural / name / "x2", 2, restorer)["metrics"] for name in ("Set5", "Set14")}
-        result["sr"][row.label] = _about(row) | found
+        scale = scale_of(row.source)
+        restorer = open_restorer(row.source, row.precision, scale)
+        found = {
+            name: evaluate_sr_natural(natural / name / f"x{scale}", scale, restorer)["metrics"]
+            for name in ("Set5", "Set14")
+        }
+        result["sr"][row.label] = _about(row) | {"scale": scale} | found
         keep(result)
     for row in denoise:
         say(f"denoise: {row.label}")
@@ -70,8 +77,12 @@ def measure(
     for row in sensor:
         say(f"sensor: {row.label}")
         restorer = open_restorer(row.source, row.precision, 1)
-        found = evaluate_denoise_scenes(data / "oscd", SNR, 0, restorer, places)["metrics"]
-        result["sensor"][row.label] = _about(row) | found
+        mode = coarse_of(row.source)
+        at = {
+            f"{snr:.0f}": evaluate_denoise_scenes(data / "oscd", snr, 0, restorer, places, coarse=mode)["metrics"]
+            for snr in SNRS
+        }
+        result["sensor"][row.label] = _about(row) | {"snr": at}
         keep(result)
     return result
 
@@ -87,11 +98,12 @@ def _about(row: Row) -> dict[str, Any]:
         recipe = trained.recipe
         return {
             "kind": "float", "parameters": sum(p.numel() for p in trained.net.parameters()), "steps": recipe.steps,
-            "network": recipe.network, "objective": recipe.objective, "training_hash": trained.training_hash,
+            "network": recipe.network, "objective": recipe.objective, "start": recipe.start,
+            "training_hash": trained.training_hash,
         }  # fmt: skip
     model = load_model(row.source)
     return {
-        "kind": row.precision,
+        "kind": model.artefact(row.precision).key.partition("-")[2],
         "parameters": model.about["parameters"],
         "training_hash": model.about["training_hash"],
     }
@@ -99,14 +111,14 @@ def _about(row: Row) -> dict[str, Any]:
 
 def table(result: Mapping[str, Any]) -> str:
     """Markdown: three tables."""
-    lines = ["| x2, luma, dB | | parameters | Set5 | Set14 | s/Mpx |", "|---|---|---:|---:|---:|---:|"]
-    rows = list(result["sr"].items())
-    if rows:
+    lines = ["| luma, dB | | parameters | Set5 | Set14 | s/Mpx |", "|---|---|---:|---:|---:|---:|"]
+    for scale in sorted({one["scale"] for one in result["sr"].values()}):
+        rows = [(label, one) for label, one in result["sr"].items() if one["scale"] == scale]
         plain = rows[0][1]
-        lines.append(f"| bicubic | | | {_bicubic(plain, 'Set5')} | {_bicubic(plain, 'Set14')} | |")
-    for label, one in rows:
-        figures = " | ".join(f"{one[name]['psnr_y']:.2f}" for name in ("Set5", "Set14"))
-        lines.append(f"| {label} | {_kind(one)} | {figures} | {one['Set14']['seconds_per_megapixel']:.2f} |")
+        lines.append(f"| x{scale}, bicubic | | | {_bicubic(plain, 'Set5')} | {_bicubic(plain, 'Set14')} | |")
+        for label, one in rows:
+            figures = " | ".join(f"{one[name]['psnr_y']:.2f}" for name in ("Set5", "Set14"))
+            lines.append(f"| {label} | {_kind(one)} | {figures} | {one['Set14']['seconds_per_megapixel']:.2f} |")
     white = f"white noise, sigma {result['sigma']:.0f}, Set12, dB"
     lines += ["", f"| {white} | | parameters | PSNR | SSIM | whiteness | s/Mpx |", "|---|---|---:|---:|---:|---:|---:|"]
     rows = list(result["denoise"].items())
@@ -118,21 +130,35 @@ def table(result: Mapping[str, Any]) -> str:
             f"| {label} | {_kind(one)} | {one['psnr']:.2f} | {one['ssim']:.3f} | {one['residual_whiteness']:.2f} "
             f"| {one['seconds_per_megapixel']:.2f} |"
         )
-    places = " and ".join(name.capitalize() for name in result["places"])
-    small = f"sensor at SNR {result['snr']:.0f}, {places}, dB"
-    lines.append("")
-    lines.append(f"| {small} | | parameters | PSNR | gain | stripes | SAM, degrees | s/Mpx |")
-    lines.append("|---|---|---:|---:|---:|---:|---:|---:|")
-    rows = list(result["sensor"].items())
-    if rows:
-        first = rows[0][1]
-        lines.append(f"| as it was seen | | | {first['noisy_psnr']:.2f} | | 0.0 | {first['noisy_sam_degrees']:.2f} | |")
-    for label, one in rows:
+    return "\n".join([*lines, "", *_sensor_table(result["sensor"], result["places"])])
+
+
+def _sensor_table(rows: Mapping[str, Any], places: Sequence[str]) -> list[str]:
+    """Gain of the 10 m bands, of the 20 m bands and of all, for each signal-to-noise ratio."""
+    where = " and ".join(name.capitalize() for name in places)
+    names = [f"{snr:.0f}" for snr in SNRS]
+    columns = " | ".join(f"SNR {name} ({20 * math.log10(float(name)):.0f} dB): 10 m | 20 m | all" for name in names)
+    lines = [
+        f"| sensor, {where}, dB gained | | parameters | {columns} | stripes | SAM, degrees | s/Mpx |",
+        f"|---|---|---:|{'---:|' * (3 * len(names) + 3)}",
+    ]
+    whole = [one["snr"] for one in rows.values() if "psnr_20m" in one["snr"][names[0]]]
+    if whole:
+        seen = [f"{whole[0][name][key]:.2f}" for name in names for key in (f"noisy_{each}" for each in PARTS)]
+        angle = whole[0][names[0]]["noisy_sam_degrees"]
+        lines.append(f"| PSNR as it was seen | | | {' | '.join(seen)} | 0.0 | {angle:.2f} | |")
+    for label, one in rows.items():
+        gains = []
+        for name in names:
+            found = one["snr"][name]
+            both = [f"{found[key] - found[f'noisy_{key}']:+.2f}" if key in found else "" for key in PARTS]
+            gains += both if "psnr_20m" in found else [both[0], "", ""]
+        first = one["snr"][names[0]]
         lines.append(
-            f"| {label} | {_kind(one)} | {one['psnr']:.2f} | {one['gain_db']:+.2f} | {one['stripes_left_db']:.1f} "
-            f"| {one['sam_degrees']:.2f} | {one['seconds_per_megapixel']:.2f} |"
+            f"| {label} | {_kind(one)} | {' | '.join(gains)} | {first['stripes_left_db']:+.1f} "
+            f"| {first['sam_degrees']:.2f} | {first['seconds_per_megapixel']:.2f} |"
         )
-    return "\n".join(lines)
+    return lines
 
 
 def _kind(one: Mapping[str, Any]) -> str:

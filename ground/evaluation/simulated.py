@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,17 +69,22 @@ def evaluate_simulated(
     precision: str = "int8",
     plain: PlainRavaen | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    snr: float = 0.0,
+    denoiser: str | None = None,
 ) -> dict[str, Any]:
     """Metrics by method: `<disaster>_ap`, `tile_ap` (their mean), `tile_ap_cloudy`, `false_alarms_at_90pct_recall`."""
     model = load_bundle(bundle)
     encoder = load_encoder(model, runtime, precision)
     config = DetectConfig(bundle=model.name, runtime=runtime, precision=precision, budget_bytes=0, pictures=0)
+    if denoiser:
+        config = replace(config, denoiser=denoiser, denoiser_snr=snr or None)
+    noisy = f"&snr={snr:g}" if snr else ""
     found: dict[str, list[Scored]] = {}
     for kind in (*PUBLISHED, QUIET):
         for seed in seeds:
             progress(f"{kind} {seed}")
             found.setdefault(kind, []).append(
-                score_stream(f"sim:{seed}?disaster={kind}", config, model, encoder, plain)
+                score_stream(f"sim:{seed}?disaster={kind}{noisy}", config, model, encoder, plain)
             )
     methods = list(found[QUIET][0].score)
     rule = ScoreRule.from_dict(model.score)
@@ -90,6 +95,8 @@ def evaluate_simulated(
         "seeds": list(seeds),
         "bundle": model.name,
         "runtime": f"{runtime}-{precision}",
+        "snr": snr or None,
+        "denoiser": denoiser,
     }
 
 

@@ -91,13 +91,20 @@ class Anchored(nn.Module):
         width, depth: channels, and convolutions between the first and the last.
         noise_map: whether a map of the noise's standard deviation (0..1) comes as one plane more.
         expand: of each `RepConv`; 0 for plain convolutions, which Muon trains better.
+        mixed: whether the convolutions see principal components in place of bands (`mix`), of denoisers alone; what
+            bands differ by is where noise shows best, and nothing to a network that has yet to learn to subtract.
     """
 
     def __init__(
-        self, bands: int, scale: int, width: int = 40, depth: int = 3, noise_map: bool = False, expand: int = 4
-    ) -> None:
+        self, bands: int, scale: int, width: int = 40, depth: int = 3, noise_map: bool = False, expand: int = 4,
+        mixed: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.bands, self.scale, self.noise_map = bands, scale, noise_map
+        self.bands, self.scale, self.noise_map, self.mixed = bands, scale, noise_map, mixed
+        if mixed:
+            self.register_buffer("mean", torch.zeros(bands))
+            self.register_buffer("into", torch.eye(bands))
+            self.register_buffer("back", torch.eye(bands))
         planes = UNSHUFFLE**2
         inputs = planes * (bands + int(noise_map))
         self.anchor = Bicubic(scale)
@@ -113,6 +120,19 @@ class Anchored(nn.Module):
         nn.init.normal_(last.weight, std=0.02)
         nn.init.zeros_(torch.as_tensor(last.bias))
         self.body = nn.Sequential(*layers, last)
+
+    def mix(self, clean: Tensor, sigma: Tensor) -> None:
+        """Settle the components: of bands in units of their noise, each brought to about unit variance.
+
+        Args:
+            clean: (B, n) pixels in 0..1, of the training pictures.
+            sigma: (B,) standard deviation of the noise.
+        """
+        fed, sigma = GAIN * (clean.double() - 0.5), sigma.double()
+        variances, axes = torch.linalg.eigh(torch.cov(clean.double() / sigma[:, None]))
+        self.mean.copy_(fed.mean(1))
+        self.into.copy_((axes / sigma[:, None]).T / GAIN / (1 + variances.clamp_min(0)).sqrt()[:, None])
+        self.back.copy_(axes * sigma[:, None] / OUT_GAIN)
 
     @property
     def reach(self) -> int:
@@ -130,8 +150,13 @@ class Anchored(nn.Module):
 
     def correction(self, x: Tensor) -> Tensor:
         """What is added to the anchor; x: image and noise map, sides even."""
-        planes = self.body(fn.pixel_unshuffle(self.fed(x), UNSHUFFLE))
-        return OUT_GAIN * fn.pixel_shuffle(planes, UNSHUFFLE * self.scale)
+        fed = self.fed(x)
+        if self.mixed:
+            image = torch.einsum("kb,nbhw->nkhw", self.into, fed[:, : self.bands] - self.mean[:, None, None])
+            fed = torch.cat([image, fed[:, self.bands :]], 1)
+        planes = self.body(fn.pixel_unshuffle(fed, UNSHUFFLE))
+        found = OUT_GAIN * fn.pixel_shuffle(planes, UNSHUFFLE * self.scale)
+        return torch.einsum("bk,nkhw->nbhw", self.back, found) if self.mixed else found
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
@@ -144,6 +169,19 @@ class Anchored(nn.Module):
         copy = Anchored(self.bands, self.scale, 1, 0, self.noise_map)
         copy.body = nn.Sequential(*(one.fold() if isinstance(one, RepConv) else deepcopy(one) for one in self.body))
         with torch.no_grad():
+            if self.mixed:
+                self._unmixed(copy.body[0], copy.body[-1])
             copy.body[-1].weight.mul_(OUT_GAIN)
             copy.body[-1].bias.mul_(OUT_GAIN)
         return copy.eval()
+
+    def _unmixed(self, first: nn.Conv2d, last: nn.Conv2d) -> None:
+        """Kernels that see and give bands in place of components; borders aside, where zero is no longer the mean."""
+        count, phases = self.bands, UNSHUFFLE**2
+        of_image = first.weight[:, : count * phases].unflatten(1, (count, phases))
+        first.bias -= torch.einsum("okphw,kb,b->o", of_image, self.into, self.mean)
+        first.weight[:, : count * phases] = torch.einsum("okphw,kb->obphw", of_image, self.into).flatten(1, 2)
+        last.weight.copy_(
+            torch.einsum("kpihw,bk->bpihw", last.weight.unflatten(0, (count, phases)), self.back).flatten(0, 1)
+        )
+        last.bias.copy_(torch.einsum("kp,bk->bp", last.bias.unflatten(0, (count, phases)), self.back).flatten())

@@ -27,6 +27,7 @@ SR: Mapping[str, Callable[[int, int], nn.Module]] = {
 }
 DENOISE: Mapping[str, Callable[[int], nn.Module]] = {
     "anchored": lambda bands: Anchored(bands, 1, 48, 8, noise_map=True, expand=0),
+    "anchored-mixed": lambda bands: Anchored(bands, 1, 64, 7, noise_map=True, expand=0, mixed=True),
     "dncnn-compact": lambda bands: Dncnn(bands),
     "sscanet": lambda bands: Sscanet(bands),
 }

@@ -6,7 +6,7 @@ offset of each column (stripes), steps between detector modules, dead columns, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,10 @@ F32 = NDArray[np.float32]
 PEDESTAL = 64 / 255
 """Of full scale, added below and above before white noise goes through whole numbers, which know no sign."""
 
-WHOLE = 32767
-"""Whole numbers to full scale."""
+WHOLE = 8191
+"""Whole numbers to full scale, so that 16 bits reach to eight times of it."""
+HEADROOM = 1.2
+"""Of the converter above the brightest ground."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,14 @@ class Sensor:
     """A push-broom sensor of low signal-to-noise ratio. Pictures are reflectances of 0..1 full scale.
 
     Attributes:
-        snr: at the picture's mean.
+        snr: at the picture's mean, as sensors are specified: signal over standard deviation (20 is 26 dB).
         read_share: of the variance at the mean that is read noise (a^2); the rest is shot noise (b Z).
         gain, offset: standard deviation of a column's gain, and of its offset in units of full scale.
         step: standard deviation of a detector module's offset, units of full scale.
         module: columns of a detector module.
         dead: share of columns that give nothing.
         bits: of the converter.
+        least: where above 0, the ratio is drawn for each picture from `least` to `snr` (`drawn`).
     """
 
     snr: float = 20.0
@@ -66,9 +69,17 @@ class Sensor:
     module: int = 128
     dead: float = 0.002
     bits: int = 12
+    least: float = 0.0
+
+    def drawn(self, rng: np.random.Generator) -> Sensor:
+        """The sensor of one picture, whose ratio is settled."""
+        return replace(self, snr=float(rng.uniform(self.least, self.snr)), least=0.0) if self.least else self
 
     def add(self, clean: F32, rng: np.random.Generator) -> tuple[F32, F32]:
-        """(noisy, map of the shot and read noise's standard deviation), float32 (H, W)."""
+        """(noisy, map of the shot and read noise's standard deviation), float32 (H, W).
+
+        The converter reaches to twice full scale, or to the brightest ground: what saturates is lost, not noisy.
+        """
         mean = float(clean.mean())
         variance = (mean / self.snr) ** 2
         sigma = np.sqrt(variance * (self.read_share + (1 - self.read_share) * np.maximum(clean, 0) / mean))
@@ -80,7 +91,8 @@ class Sensor:
         noisy = clean * columns + offsets + sigma * rng.standard_normal(clean.shape)
         noisy[:, rng.random(width) < self.dead] = 0.0
         levels = 2**self.bits - 1
-        noisy = np.clip(np.rint(noisy * levels / 2), 0, levels) * 2 / levels  # full scale is half of the converter's
+        unit = max(2.0, HEADROOM * float(clean.max())) / levels
+        noisy = np.clip(np.rint(noisy / unit), 0, levels) * unit
         return noisy.astype(np.float32), sigma.astype(np.float32)
 
     def repair(self, noisy: F32) -> F32:
@@ -107,7 +119,7 @@ class Sensor:
 
 
 def destriped(noisy: F32) -> F32:
-    """(H, W) in units of full scale, up to 2, through the flight software's whole numbers without its stripes."""
+    """(H, W) in units of full scale, up to 8, through the flight software's whole numbers without its stripes."""
     dn = np.clip(np.rint(noisy * np.float32(WHOLE)), 0, 65535).astype(np.uint16)
     return without(dn, column_offsets(dn)).astype(np.float32) / np.float32(WHOLE)
 

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -24,6 +25,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 THUMB = 24
 SAME = 0.97
 """Correlation of thumbnails above which two pictures are held for one."""
+FINE_BANDS = 4
+"""Of Sentinel-2 at 10 m."""
 TOP = 99.9
 """Percentile of a satellite band that becomes full scale."""
 
@@ -37,12 +40,14 @@ class Picture:
         sha256: of the file.
         values: float32 (H, W) in 0..1: Y / 255, or DN / `unit`; (B, H, W) of a whole scene.
         unit: what 1.0 stands for, in the source's own units; of a scene, of its first band.
+        coarse: how many of a scene's bands, its last ones, have pixels twice as large; they come repeated 2 x 2.
     """
 
     name: str
     sha256: str
     values: F32
     unit: float
+    coarse: int = 0
 
 
 def list_images(folders: Sequence[Path]) -> list[Path]:
@@ -94,6 +99,32 @@ def load_cubes(folders: Sequence[Path], hold_out: Sequence[str], resolution: str
         name = bands[0].name.rsplit(":", 1)[0]
         cubes.append(replace(bands[0], name=name, values=np.stack([band.values for band in bands])))
     return cubes
+
+
+def load_scenes(folders: Sequence[Path], hold_out: Sequence[str], bands: int) -> list[Picture]:
+    """What a network of so many bands sees at once: a band, the 10 m bands of a scene, or those of 20 m with them."""
+    if bands == 1:
+        return load_bands(folders, hold_out)
+    return (load_cubes if bands <= FINE_BANDS else load_stacks)(folders, hold_out)
+
+
+def load_stacks(folders: Sequence[Path], hold_out: Sequence[str]) -> list[Picture]:
+    """Every scene with its 20 m bands behind its 10 m ones, each of their pixels repeated 2 x 2; see `stacked`."""
+    stacks = []
+    for path in _scenes(folders, "10m", hold_out, False):
+        fine, coarse = (read_bands(one) for one in (path, path.with_name(path.name.replace("_10m", "_20m"))))
+        values = stacked(*(np.stack([band.values for band in bands]) for bands in (fine, coarse)))
+        digest = hashlib.sha256((fine[0].sha256 + coarse[0].sha256).encode()).hexdigest()
+        name = fine[0].name.rsplit(":", 1)[0]
+        stacks.append(Picture(name, digest, values, fine[0].unit, len(coarse)))
+    return stacks
+
+
+def stacked(fine: NDArray[Any], coarse: NDArray[Any]) -> NDArray[Any]:
+    """(B, H, W) and (C, h, w) of pixels twice as large -> (B + C, 2 rows, 2 columns), what both cover."""
+    rows, cols = (min(a // 2, b) for a, b in zip(fine.shape[1:], coarse.shape[1:], strict=True))
+    repeated = coarse[:, :rows, :cols].repeat(2, 1).repeat(2, 2)
+    return np.concatenate([fine[:, : 2 * rows, : 2 * cols], repeated])
 
 
 def load_held_out(folders: Sequence[Path], hold_out: Sequence[str], resolution: str = "10m") -> list[Picture]:

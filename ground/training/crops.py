@@ -27,11 +27,16 @@ TRIES = 4
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """What a network is given and should give, float32 ([B,] H, W) and ([B,] scale H, scale W), and the noise's map."""
+    """What a network is given and should give, float32 ([B,] H, W) and ([B,] scale H, scale W), and the noise's map.
+
+    Attributes:
+        grid: crops begin at its multiples; 2 where pixels of some bands come repeated 2 x 2.
+    """
 
     given: F32
     wanted: F32
     sigma: F32
+    grid: int = 1
 
 
 def enlarged_pairs(
@@ -64,10 +69,20 @@ def noisy_pairs(pictures: Sequence[Picture], noise: Gaussian | Sensor, seed: int
     pairs = []
     for index, picture in enumerate(pictures):
         rng = np.random.default_rng((seed, 7, index))
-        parts = [_noisy(plane, noise, rng) for plane in picture.values.reshape(-1, *picture.values.shape[-2:])]
+        one = noise.drawn(rng) if isinstance(noise, Sensor) else noise
+        planes = picture.values.reshape(-1, *picture.values.shape[-2:])
+        fine = len(planes) - picture.coarse
+        parts = [_noisy(plane, one, rng) for plane in planes[:fine]]
+        parts += [_repeated(_noisy(plane[::2, ::2], one, rng)) for plane in planes[fine:]]
         given, wanted, sigma = (np.stack(part).reshape(picture.values.shape) for part in zip(*parts, strict=True))
-        pairs.append(Pair(given, wanted, sigma))
+        pairs.append(Pair(given, wanted, sigma, grid=2 if picture.coarse else 1))
     return pairs
+
+
+def _repeated(parts: tuple[F32, F32, F32]) -> tuple[F32, F32, F32]:
+    """Pixels twice as large have one noise: planes (H, W) -> (2 H, 2 W)."""
+    given, wanted, sigma = (part.repeat(2, 0).repeat(2, 1) for part in parts)
+    return given, wanted, sigma
 
 
 def _noisy(clean: F32, noise: Gaussian | Sensor, rng: np.random.Generator) -> tuple[F32, F32, F32]:
@@ -106,6 +121,7 @@ class Crops(Dataset[tuple[Tensor, Tensor, Tensor]]):
         for _ in range(TRIES):
             pair = self.pairs[rng.choice(len(self.pairs), p=self.share)]
             row, col = (int(rng.integers(size - self.side + 1)) for size in pair.given.shape[-2:])
+            row, col = row - row % pair.grid, col - col % pair.grid
             corner = row * self.scale, col * self.scale
             fine = (..., *(slice(start, start + self.side * self.scale) for start in corner))
             if pair.wanted[fine].std() > FLAT:

@@ -28,6 +28,8 @@ from ground.training.rounding import Rounded
 ARCHITECTURE = "restorer"
 CROPPED = 2
 """Pixels of the given crop at each border that the loss does not see: there the network saw padding."""
+SAMPLED = 8
+"""Every so many pixels along each axis tell what bands have in common."""
 OTHER_RATE = 2e-3
 """Peak learning rate of the weights that Muon leaves to Adam."""
 
@@ -172,6 +174,8 @@ def fit(
     """
     L.seed_everything(recipe.seed, workers=True, verbose=False)
     module = RestoreModule(recipe.to_dict(), files)
+    if getattr(module.net, "mixed", False):
+        module.net.mix(*_sampled(pairs))
     if start is not None:
         adopt(module.net, load_checkpoint(start).net)
     logger = L.pytorch.loggers.CSVLogger(out, name="", version="", flush_logs_every_n_steps=1)
@@ -192,6 +196,13 @@ def fit(
     final = out / "restorer.ckpt"
     runner.save_checkpoint(final, weights_only=True)
     return final
+
+
+def _sampled(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
+    """Clean pixels (B, n), and the mean of the noise's map (B,), of all pairs."""
+    clean = np.concatenate([pair.wanted[:, ::SAMPLED, ::SAMPLED].reshape(len(pair.wanted), -1) for pair in pairs], 1)
+    sigma = np.mean([pair.sigma.mean((1, 2)) for pair in pairs], axis=0)
+    return torch.from_numpy(clean), torch.from_numpy(sigma)
 
 
 def adopt(net: nn.Module, other: nn.Module) -> None:

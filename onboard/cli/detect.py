@@ -104,6 +104,16 @@ def parser() -> argparse.ArgumentParser:
         "--products", type=_products, default=("raw",), metavar="KINDS",
         help="raw, or raw,enhanced: regions at twice the resolution besides, as estimates that say so (default: raw)",
     )  # fmt: skip
+    p.add_argument(
+        "--denoise", metavar="NAME|DIR", help="a denoiser (`onboard-enhance --list`) takes the noise off what the "
+        "encoder sees; products stay as measured. From a place's first pass on, or not at all",
+    )  # fmt: skip
+    p.add_argument(
+        "--snr",
+        type=_ratio,
+        metavar="X",
+        help="of the sensor for --denoise: signal over standard deviation at the mean",
+    )
     p.add_argument("--geotiff", action="store_true", help="also write every product as a GeoTIFF, for QGIS")
     p.add_argument("--json", action="store_true", help="print summary.json on stdout")
     p.add_argument("--verbose", action="store_true", help="log more")
@@ -119,6 +129,13 @@ def deadline(text: str) -> float:
     if not 0 < milliseconds < math.inf:
         raise argparse.ArgumentTypeError("off, or milliseconds above 0")
     return milliseconds / 1e3
+
+
+def _ratio(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError("must be above 0")
+    return value
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -160,6 +177,7 @@ def run(args: argparse.Namespace) -> int:
         history=args.history, min_valid=args.min_valid, budget_bytes=round(kept_mb * 1e6),
         threads=args.threads or (budget and budget.threads) or 2, group_cells=args.group_cells, products=args.products,
         storage_bytes=round(budget.storage_mb * 1e6) if budget and budget.storage_mb else None,
+        denoiser=args.denoise, denoiser_snr=args.snr,
         deadline_s_per_row=None if per_row is None or math.isinf(per_row) else per_row,
     )  # fmt: skip
     if budget is not None and budget.memory_mb is not None:

@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--model", default="sr-x2-s2", metavar="NAME|DIR", help="default: %(default)s; --list names them")
     p.add_argument("--precision", choices=("auto", "int8", "fp32"), default="auto",
                    help="auto: int8 where the model has it (default)")  # fmt: skip
+    p.add_argument("--runtime", choices=("onnx", "tflite"), default="onnx", help="default: %(default)s")
     p.add_argument("--snr", type=_above_zero, metavar="X", help="of the image at its mean, for denoisers")
     p.add_argument("--destripe", action="store_true", help="take off what each detector adds to its column first; for "
                    "images in the sensor's own geometry")  # fmt: skip
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     model = load_model(args.model)
     if args.snr is not None and model.noise is None:
         raise UsageError(f"--snr: model {model.name} takes no noise level")
-    network = Network(model, args.precision, args.threads)
+    network = Network(model, args.precision, args.threads, args.runtime)
     choices = Choices(args.snr, args.full_scale, args.block, args.compress, args.destripe)
     bar = ProgressBar()
     start = perf_counter()

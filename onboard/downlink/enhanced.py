@@ -13,7 +13,6 @@ from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onboard.change.prescan import statistics_from_list
 from onboard.config import DetectConfig
@@ -21,6 +20,7 @@ from onboard.downlink.ladder import Rung
 from onboard.downlink.product import Product, ProductError, decode, encode
 from onboard.errors import InputError
 from onboard.infer.bundle import Bundle
+from onboard.restore.clean import read_around
 from onboard.restore.enhance import BandScale, halo, restore
 from onboard.restore.filled import FILL_ROUNDS, fill
 from onboard.restore.model import Network
@@ -34,8 +34,6 @@ from onboard.store.rows import NewProduct, QueueRow
 
 TOP = NormalDist().inv_cdf(0.999)
 """Standard deviations above the median of log reflectance that fill the network's 8 bits."""
-
-U16 = NDArray[np.uint16]
 
 
 def enhance_chosen(
@@ -107,7 +105,8 @@ def _enhanced(reader: Reader, grid: Grid, chip: Product, network: Network, scale
     model, cells = network.model, chip.inside()
     rows, cols = (side * CELL for side in cells.shape)
     around = halo(model) + FILL_ROUNDS
-    dn, valid = _read(reader, grid, Window(chip.row * CELL, chip.col * CELL, rows, cols), around, len(scales))
+    dn = read_around(reader, grid, Window(chip.row * CELL, chip.col * CELL, rows, cols), around, len(scales))
+    valid = (dn != NODATA_DN) & (dn != SATURATED_DN)
     inner = slice(FILL_ROUNDS, -FILL_ROUNDS)
     filled = (dn if valid.all() else fill(dn, valid))[:, inner, inner]
     fine, _, _ = restore(network, filled, tuple(scales), SATURATED_DN - 1)
@@ -122,22 +121,6 @@ def _enhanced(reader: Reader, grid: Grid, chip: Product, network: Network, scale
     return replace(
         chip, bands=tuple(_native(chip)), dn=fine, rung=Rung.ENHANCED, cell_px=CELL * model.scale, restored=made_by
     )
-
-
-def _read(reader: Reader, grid: Grid, inside: Window, around: int, bands: int) -> tuple[U16, NDArray[np.bool_]]:
-    """A window with its halo, mirrored at the image's borders, and which pixels are good."""
-    top, left = max(inside.row - around, 0), max(inside.col - around, 0)
-    bottom = min(inside.row + inside.height + around, grid.height)
-    right = min(inside.col + inside.width + around, grid.width)
-    dn = np.empty((bands, bottom - top, right - left), np.uint16)
-    reader.read(Window(top, left, bottom - top, right - left), dn)
-    sides = (
-        (0, 0),
-        (top - inside.row + around, inside.row + inside.height + around - bottom),
-        (left - inside.col + around, inside.col + inside.width + around - right),
-    )
-    dn = np.pad(dn, sides, mode="symmetric")
-    return dn, (dn != NODATA_DN) & (dn != SATURATED_DN)
 
 
 def _enter(store: Store, item: QueueRow, value: float, product: Product) -> None:

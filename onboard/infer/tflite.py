@@ -82,6 +82,16 @@ class TfliteEncoder:
         out[...] = latent.view(np.uint8) if self._integer else stored(latent, self.artefact)
 
 
+def open_interpreter(artefact: Artefact, threads: int = 1) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """An interpreter, its input and its output.
+
+    Raises:
+        BundleError: no package can make one of the file, or its tensors are not what the manifest promises.
+    """
+    _, found = _find_interpreter(artefact, threads)
+    return (found, *_tensors(artefact, found))
+
+
 def _find_interpreter(artefact: Artefact, threads: int) -> tuple[str, Any]:
     """The first package that really makes an Interpreter of this file, and it: an import proves nothing."""
     reasons = []

@@ -122,7 +122,8 @@ def _labelled(found: Detection, classifier: Classifier) -> Detection:
 def _settings(config: DetectConfig, bundle: Bundle) -> dict[str, Any]:
     rule = ScoreRule.from_dict(bundle.score)
     rule = replace(rule, rule=config.score) if config.score else rule
-    return {
+    cleaned = {"denoiser": config.denoiser, "denoiser_snr": config.denoiser_snr} if config.denoiser else {}
+    return cleaned | {
         "software": __version__,
         "score": rule.rule,
         "prior": rule.prior if rule.rule == "surprise" else None,

@@ -7,7 +7,7 @@ and `SHA256SUMS` over all of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,11 @@ class RestoreModel:
     artefacts: Mapping[str, Artefact]
     about: Mapping[str, Any]
 
-    def artefact(self, precision: str) -> Artefact:
+    def artefact(self, precision: str, runtime: str = "onnx") -> Artefact:
         """ "int8", "fp32", or "auto": int8 where it ships, which is where it holds; BundleError when there is none."""
         if precision == "auto":
-            precision = "int8" if "onnx-int8" in self.artefacts else "fp32"
-        key = f"onnx-{precision}"
+            precision = "int8" if f"{runtime}-int8" in self.artefacts else "fp32"
+        key = f"{runtime}-{precision}"
         if key not in self.artefacts:
             raise BundleError(f"model {self.name}: no artefact {key}; it has {', '.join(sorted(self.artefacts))}")
         return self.artefacts[key]
@@ -118,20 +118,19 @@ def load_model(name_or_path: str) -> RestoreModel:
 
 
 class Network:
-    """The network of a model in ONNX Runtime: planes of 8 bits in, corrections as a share of full scale out.
+    """The network of a model in a runtime: planes of 8 bits in, corrections as a share of full scale out.
 
     Args:
         model: checked.
         precision: of `RestoreModel.artefact`.
         threads: of one call.
+        runtime: "onnx" or "tflite", whose integers may differ by a step.
     """
 
-    def __init__(self, model: RestoreModel, precision: str = "auto", threads: int = 1) -> None:
-        from onboard.infer.onnx import open_session
-
+    def __init__(self, model: RestoreModel, precision: str = "auto", threads: int = 1, runtime: str = "onnx") -> None:
         self.model = model
-        self.artefact = model.artefact(precision)
-        self._session = open_session(self.artefact, threads)
+        self.artefact = model.artefact(precision, runtime)
+        self._run = _runner(self.artefact, threads)
         self._integer = self.artefact.input.dtype == "uint8"
 
     def correct(self, planes: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -151,9 +150,9 @@ class Network:
         half = (height // UNSHUFFLE, width // UNSHUFFLE)
         fed = planes.reshape(count, half[0], UNSHUFFLE, half[1], UNSHUFFLE).transpose(0, 2, 4, 1, 3)
         fed = np.ascontiguousarray(fed.reshape(1, count * UNSHUFFLE**2, *half))
-        source, target = self.artefact.input, self.artefact.output
+        target = self.artefact.output
         try:
-            (found,) = self._session.run(None, {source.name: fed if self._integer else centred(fed)})
+            found = self._run(fed if self._integer else centred(fed))
             side = UNSHUFFLE * self.model.scale
             found = found.reshape(self.model.bands, side, side, *half).transpose(0, 3, 1, 4, 2)
         except Exception as error:  # the runtime raises types of its own that it does not export
@@ -164,6 +163,20 @@ class Network:
             table = (np.arange(256) - target.zero_point).astype(np.float32) * np.float32(target.scale)
             return np.asarray(table[found].reshape(shape))
         return np.asarray(found.reshape(shape), np.float32)
+
+
+def _runner(artefact: Artefact, threads: int) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """(1, P, h, w) -> (1, C, h, w), uint8 or float32."""
+    if artefact.runtime == "tflite":
+        from onboard.restore.tflite import TflitePlanes
+
+        return TflitePlanes(artefact, threads).run
+    try:
+        from onboard.infer.onnx import open_session
+    except ImportError as error:
+        raise BundleError(f"ONNX Runtime cannot be imported ({error})") from error
+    session, name = open_session(artefact, threads), artefact.input.name
+    return lambda planes: np.asarray(session.run(None, {name: planes})[0])
 
 
 def centred(planes: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -56,6 +56,10 @@ class Reader(ABC):
     def expect(self, windows: Sequence[Window]) -> None:  # noqa: B027 - only what decodes ahead wants to know
         """Tell in which order windows will be read, from now on; any of them may be left out."""
 
+    def measured(self, window: Window) -> U16 | None:
+        """Pixels as they were measured, (B, height, width), where `read` gives an estimate; None where it does not."""
+        return None
+
     def truth(self, window: Window) -> Mask | None:
         """Simulated sources only: exact mask of what truly changed since the pass before, bool (height, width)."""
         return None

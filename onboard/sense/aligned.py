@@ -18,7 +18,8 @@ class Pixels(NamedTuple):
     Attributes:
         dn: uint16 (B, H, W), moved: what is compared.
         quality: bool (H, W), moved likewise, or None.
-        original: uint16 (B, H, W) at the cells' own places: what goes down. The same array where nothing is moved.
+        original: uint16 (B, H, W) at the cells' own places: what goes down. The same array where nothing is moved
+            and no noise was removed.
     """
 
     dn: U16
@@ -51,7 +52,9 @@ def read_chunk(reader: Reader, chunk: Chunk, grid: Grid, bands: int, moves: NDAr
     window = chunk.window
     dn = buffer[: bands * window.height * window.width].reshape(bands, window.height, window.width)
     if not moves.any():
-        return Pixels(dn, reader.read(window, dn), dn)
+        quality = reader.read(window, dn)
+        measured = reader.measured(window)
+        return Pixels(dn, quality, dn if measured is None else measured)
     around = window_of(chunk, grid, moves)
     top, left = around.row, around.col
     wide = np.empty((bands, around.height, around.width), dtype=np.uint16)
@@ -67,6 +70,9 @@ def read_chunk(reader: Reader, chunk: Chunk, grid: Grid, bands: int, moves: NDAr
         dn[:, y : y + CELL, x : x + CELL][:, :, beyond_x] = NODATA_DN
         if quality is not None and wide_quality is not None:
             quality[y : y + CELL, x : x + CELL] = wide_quality[ys[:, None], xs]
+    measured = reader.measured(window)
+    if measured is not None:
+        return Pixels(dn, quality, measured)
     y, x = window.row - top, window.col - left
     return Pixels(dn, quality, wide[:, y : y + window.height, x : x + window.width])
 

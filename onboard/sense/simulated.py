@@ -6,7 +6,8 @@
 
 Options: `disaster`; `passes` (1..40, the event's included, default 5); `size` in 10 m pixels (64..10980, default 768);
 `cloud`, the mean cloud fraction (0..0.8, default 0.1); `offset`, the radiometric offset of the products: `0`, `-1000`
-or `mixed` (default: they alternate). Anything else is a UsageError. Same options, same bytes, on every machine.
+or `mixed` (default: they alternate); `snr`, a small sensor's signal over standard deviation (default: Sentinel-2's
+noise). Anything else is a UsageError. Same options, same bytes, on every machine.
 
 Clouds are *not* given away by `read`: like an L1C product, the stream declares nothing, and the flight software must
 cope. Passes are rendered at the first `open` and cached (see `simulator.cache`).

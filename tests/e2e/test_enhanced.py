@@ -8,10 +8,16 @@ import rasterio
 
 from ground.receive.archive import Archive
 from onboard.cli.detect import main
+from onboard.clock import Stages
+from onboard.config import DetectConfig
 from onboard.downlink.ladder import Rung
 from onboard.downlink.product import decode
+from onboard.infer.bundle import load_bundle
+from onboard.infer.runtime import load_encoder
+from onboard.loop import Detector
 from onboard.restore.enhance import BandScale, restore_image
 from onboard.restore.model import Network, load_model
+from onboard.sense.stream import open_stream
 from onboard.store import Store
 from tests.scenes import three_passes
 
@@ -97,3 +103,33 @@ def test_other_kinds_are_refused(tmp_path, capsys, kinds):
         run(tmp_path, "--out", tmp_path, "--products", kinds)
     assert raised.value.code == 2
     assert "neither raw nor raw,enhanced" in capsys.readouterr().err
+
+
+def test_noise_is_removed_for_the_encoder_alone(passes, tmp_path):
+    assert run(passes / "in", "--out", tmp_path, "--denoise", "denoise-s2", "--snr", "30") == 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["settings"]["denoiser"], summary["settings"]["denoiser_snr"]) == ("denoise-s2", 30.0)
+    item, product = next(one for one in products(tmp_path) if one[0].rung is Rung.LOSSLESS)
+    assert not product.restored
+    with rasterio.open(passes / f"in/S2_{item.sensing_time:%Y%m%d}.tif") as source:
+        names = source.descriptions
+        dn = source.read([names.index(band.name) + 1 for band in product.bands])
+    assert (product.dn == dn[:, 32 * item.row : 32 * item.row + 32, 32 * item.col : 32 * item.col + 32]).all()
+
+
+def test_a_denoiser_that_is_none_is_refused(passes, tmp_path, capsys):
+    assert run(passes / "in", "--out", tmp_path, "--denoise", "sr-x2-s2") == 2
+    assert "removes no noise" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("cap", [0, 1])
+def test_no_run_enhances_more_cells_than_its_cap(passes, tmp_path, cap):
+    whole = sum(product.inside().sum() for item, product in products(passes / "both") if item.rung is Rung.ENHANCED)
+    bundle = load_bundle("s2-10")
+    config = DetectConfig(products=("raw", "enhanced"), enhanced_cells=int(cap * (whole - 1)), pictures=0)
+    with Store(tmp_path / "store") as store:
+        encoder = load_encoder(bundle, "onnx", "int8")
+        run = Detector(config, bundle, encoder, store, Stages()).detect([open_stream(str(passes / "in"))])
+    made = [product for item, product in products(tmp_path) if item.rung is Rung.ENHANCED]
+    assert run.enhanced == sum(product.inside().sum() for product in made) <= config.enhanced_cells
+    assert bool(made) == bool(cap) and whole > 1

@@ -23,6 +23,10 @@ HALO = 8
 _PSF_10M, _PSF_20M = 0.45, 0.95  # standard deviation in 10 m pixels; MTF at Nyquist about 0.37 and 0.2 as for MSI
 _READ = np.array([8, 7, 7, 9, 8, 8, 12, 9, 6, 6]) * 1e-4
 _SHOT = np.array([2.2, 2.2, 2.4, 2.6, 2.6, 2.6, 3.2, 2.6, 2.2, 2.4]) * 1e-5  # variance per unit of reflectance
+_USUAL = np.array([8, 9, 9, 12, 20, 24, 25, 26, 22, 14]) * 1e-2
+"""Reflectance of usual ground, at which a small sensor's signal-to-noise ratio is given."""
+_READ_SHARE = 0.3
+"""Of a small sensor's variance there; the rest is shot noise."""
 QUANTIFICATION = 10_000.0
 
 
@@ -36,6 +40,7 @@ class Sensor:
         band_shift: per band on top of it, (10, 2).
         gain: radiometric error per band, about 1.
         offset: of the product, DN.
+        snr: of a small sensor on usual ground; 0 for Sentinel-2's own noise.
     """
 
     key: int
@@ -43,6 +48,15 @@ class Sensor:
     band_shift: tuple[tuple[float, float], ...]
     gain: tuple[float, ...]
     offset: float
+    snr: float = 0.0
+
+    def variance(self, band: int, seen: F32) -> F32:
+        """Of the noise, for what is seen as reflectance."""
+        read, shot = _READ[band] ** 2, _SHOT[band]
+        if self.snr:
+            whole = (_USUAL[band] / self.snr) ** 2
+            read, shot = whole * _READ_SHARE, whole * (1 - _READ_SHARE) / _USUAL[band]
+        return np.asarray(np.float32(read) + np.float32(shot) * np.maximum(seen, 0), np.float32)
 
 
 def make_sensor(spec: SimSpec, look: Look, index_from_last: int) -> Sensor:
@@ -57,7 +71,7 @@ def make_sensor(spec: SimSpec, look: Look, index_from_last: int) -> Sensor:
     common = 1 + around(0.04)
     gain = tuple(common * (1 + around(0.015)) for _ in BANDS)
     offset = {"0": 0.0, "-1000": -1000.0}.get(spec.offset, -1000.0 if index_from_last % 2 == 0 else 0.0)
-    return Sensor(key_of(spec.world, "grain", look.time.isoformat()), shift, bands, gain, offset)
+    return Sensor(key_of(spec.world, "grain", look.time.isoformat()), shift, bands, gain, offset, spec.snr)
 
 
 def _taps(sigma: float, centre: float, reach: int) -> list[tuple[int, np.float32]]:
@@ -107,7 +121,8 @@ def expose(image: F32, sensor: Sensor, band: int, block: tuple[int, int]) -> NDA
     """
     step = NATIVE_RESOLUTION_M[BANDS[band]] // 10
     seen = _blur(image, sensor, band, step) * np.float32(sensor.gain[band])
-    spread = np.sqrt(np.float32(_READ[band] ** 2) + np.float32(_SHOT[band]) * np.maximum(seen, 0))
-    seen += spread * _grain(key_of(sensor.key, band, block), (seen.shape[0], seen.shape[1]))
+    seen += np.sqrt(sensor.variance(band, seen)) * _grain(
+        key_of(sensor.key, band, block), (seen.shape[0], seen.shape[1])
+    )
     dn = np.clip(np.rint(seen * np.float32(QUANTIFICATION) - np.float32(sensor.offset)), 1, 65534).astype(np.uint16)
     return np.asarray(dn if step == 1 else dn.repeat(2, axis=0).repeat(2, axis=1), np.uint16)

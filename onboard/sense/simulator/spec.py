@@ -31,6 +31,7 @@ class SimSpec:
         size: width and height in 10 m pixels, 64..10980.
         cloud: mean cloud fraction of a pass, 0..0.8. Single passes range from clear to twice that.
         offset: radiometric offset of the passes: `0`, `-1000`, or `mixed` between them. Reflectance is the same in all.
+        snr: signal over standard deviation of every band on usual ground, as of a small sensor; 0: Sentinel-2's own.
     """
 
     seed: int
@@ -39,6 +40,7 @@ class SimSpec:
     size: int = 768
     cloud: float = 0.1
     offset: str = "mixed"
+    snr: float = 0.0
 
     @property
     def world(self) -> int:
@@ -48,7 +50,8 @@ class SimSpec:
     @property
     def digest(self) -> str:
         """8 hex digits over all options."""
-        return blake2b(repr(sorted(asdict(self).items())).encode(), digest_size=4).hexdigest()
+        given = {key: value for key, value in asdict(self).items() if key != "snr" or value}
+        return blake2b(repr(sorted(given.items())).encode(), digest_size=4).hexdigest()
 
 
 def parse_spec(text: str) -> SimSpec:
@@ -67,8 +70,8 @@ def parse_spec(text: str) -> SimSpec:
     except ValueError as error:
         raise UsageError(f"{text}: {error}") from None
     for key, value in given:
-        if key not in ("disaster", "passes", "size", "cloud", "offset"):
-            raise UsageError(f"{text}: no option {key!r}; there are disaster, passes, size, cloud, offset")
+        if key not in ("disaster", "passes", "size", "cloud", "offset", "snr"):
+            raise UsageError(f"{text}: no option {key!r}; there are disaster, passes, size, cloud, offset, snr")
         options[key] = value
     _choice(text, "disaster", options["disaster"], (*DISASTERS, "none"))
     _choice(text, "offset", options.get("offset", "mixed"), OFFSETS)
@@ -79,6 +82,7 @@ def parse_spec(text: str) -> SimSpec:
         int(_number(text, "size", options.get("size", "768"), 64, 10980, whole=True)),
         _number(text, "cloud", options.get("cloud", "0.1"), 0.0, 0.8),
         options.get("offset", "mixed"),
+        _number(text, "snr", options.get("snr", "0"), 0.0, 1000.0),
     )
 
 

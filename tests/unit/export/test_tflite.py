@@ -58,3 +58,29 @@ def test_the_integer_file_repeats_to_the_byte_and_holds_no_float(trained, tiles,
     details = Interpreter(str(tmp_path / "one.int8")).get_tensor_details()
     assert not [one["name"] for one in details if one["dtype"] == np.float32]
     assert Made("tflite", tmp_path / "one.int8").file == "encoder-fp32.tflite"
+
+
+def test_a_restorer_runs_in_either_runtime_whatever_the_block(tmp_path):
+    from export.restorer import pack
+    from ground.models.restorers import build
+    from ground.scenes.noise import Sensor
+    from ground.scenes.pictures import Picture
+    from ground.training.crops import noisy_pairs
+    from ground.training.restoration import RestoreRecipe, TrainedRestorer
+    from onboard.restore.model import Network, load_model
+
+    torch.manual_seed(0)
+    recipe = RestoreRecipe("anchored", 1, 1, "sentinel2", noise={"kind": "sensor", "snr": 20.0})
+    trained = TrainedRestorer(build("anchored", 1, 1).eval(), recipe, {"a.png": "0" * 64}, "0" * 64)
+    rng = np.random.default_rng(0)
+    shown = [rng.random((20, 20), dtype=np.float32).repeat(8, 0).repeat(8, 1) for _ in range(2)]
+    pairs = noisy_pairs([Picture("a", "0" * 64, one, 1.0) for one in shown], Sensor(), 0)
+    model = load_model(str(pack(trained, pairs, tmp_path, "clean", "# clean\n", most_lost_db=20, with_tflite=True)))
+    assert set(model.artefacts) == {"onnx-int8", "onnx-fp32", "tflite-int8", "tflite-fp32"}
+    for precision, tolerance in (("fp32", 1e-4), ("int8", 0.25)):
+        one, other = (Network(model, precision, runtime=runtime) for runtime in ("onnx", "tflite"))
+        for height, width in ((40, 64), (64, 40), (64, 40)):
+            planes = rng.integers(60, 190, (2, height, width)).astype(np.uint8)
+            found, wanted = other.correct(planes), one.correct(planes)
+            assert found.shape == wanted.shape == (1, height, width)
+            assert np.square(found - wanted).mean() ** 0.5 < tolerance * np.square(wanted).mean() ** 0.5

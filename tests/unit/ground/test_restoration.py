@@ -2,15 +2,18 @@
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from PIL import Image
 
+from ground.evaluation.denoising import evaluate_denoise_scenes
 from ground.evaluation.restoration import ergas, psnr, sam
+from ground.evaluation.striping import evaluate_stripes
 from ground.models.anchored import Anchored, RepConv
 from ground.models.resampler import Bicubic
 from ground.models.restorers import DENOISE, SR, build
 from ground.scenes.noise import Gaussian, Sensor, model_of
-from ground.scenes.pictures import Picture, load_natural
+from ground.scenes.pictures import Picture, load_natural, stacked
 from ground.scenes.resample import enlarge, shrink
 from ground.training.crops import Crops, enlarged_pairs, noisy_pairs
 from ground.training.denoisers import DENOISERS
@@ -163,3 +166,81 @@ def test_a_scene_of_several_bands_is_cropped_as_one():
     assert noisy.shape == clean.shape == sigma.shape == (3, 32, 32)
     assert torch.equal(clean[0], clean[2]) and not torch.equal(noisy[0], noisy[2])
     assert float((noisy - clean).std()) == pytest.approx(float(sigma.mean()), rel=0.2)
+
+
+def test_pixels_twice_as_large_have_one_noise_and_crops_keep_them_whole():
+    cube = stacked(smooth(0)[None], smooth(1)[None, ::2, ::2])
+    assert cube.shape == (2, 160, 160)
+    (pair,) = noisy_pairs([Picture("a", "0" * 64, cube, 1.0, coarse=1)], Sensor(), 0)
+    crops = Crops([pair], 32, 1, 8, (0, 0), turn=False)
+    for noisy, clean, sigma in (crops[i] for i in range(8)):
+        for plane in (noisy, clean, sigma):
+            assert torch.equal(plane[1, ::2, ::2], plane[1, 1::2, 1::2])
+        assert not torch.equal(noisy[0, ::2, ::2], noisy[0, 1::2, 1::2])
+
+
+def test_bright_ground_is_noisy_but_does_not_saturate():
+    clean = np.full((64, 64), 0.3, np.float32)
+    clean[20:24] = 5.0
+    noisy, _ = Sensor(dead=0).add(clean, np.random.default_rng(0))
+    assert noisy[20:24].mean() == pytest.approx(5.0, rel=0.02)
+
+
+def test_a_range_of_ratios_is_settled_for_each_picture():
+    sensor = Sensor(snr=20, least=10)
+    drawn = [sensor.drawn(np.random.default_rng(seed)) for seed in range(4)]
+    assert all(10 <= one.snr <= 20 and not one.least for one in drawn) and len({one.snr for one in drawn}) == 4
+    assert Sensor(snr=20).drawn(np.random.default_rng(0)).snr == 20
+
+
+def test_scenes_of_two_resolutions_are_measured_each_in_its_own_pixels(tmp_path):
+    (tmp_path / "here").mkdir()
+    for name, count, side in (("10m", 4, 128), ("20m", 6, 64)):
+        cube = np.stack([1000 + 800 * smooth(band, side) for band in range(count)]).astype(np.uint16)
+        path = tmp_path / "here" / f"t1_{name}.tif"
+        profile = {"driver": "GTiff", "width": side, "height": side, "count": count, "dtype": "uint16"}
+        with rasterio.open(path, "w", **profile) as out:
+            out.write(cube)
+    shapes = []
+
+    def unchanged(dn, scales):
+        shapes.append(dn.shape)
+        assert len(scales) == len(dn)
+        return dn.astype(np.float32)
+
+    found = {
+        mode: evaluate_denoise_scenes(tmp_path, 20.0, 0, unchanged, destripe=False, coarse=mode)["metrics"]
+        for mode in ("", "apart", "stacked")
+    }
+    assert shapes == [(4, 128, 128), (4, 128, 128), (6, 64, 64), (10, 128, 128)]
+    for key in ("psnr_10m", "psnr_20m", "noisy_psnr", "psnr"):
+        assert found["apart"][key] == pytest.approx(found["stacked"][key])
+    assert found["stacked"]["psnr"] == pytest.approx(found["stacked"]["noisy_psnr"])
+    assert "psnr_20m" not in found[""]
+
+
+def test_what_sees_components_is_exported_seeing_bands():
+    torch.manual_seed(0)
+    net = build("anchored-mixed", 3, 1).eval()
+    pixels = torch.rand(1, 4096) * torch.tensor([[0.5], [0.6], [0.4]]) + 0.01 * torch.randn(3, 4096)
+    net.mix(pixels, torch.full((3,), 0.02))
+    image = torch.cat([pixels[:, : 64 * 64].reshape(1, 3, 64, 64), torch.full((1, 1, 64, 64), 0.3)], 1)
+    with torch.no_grad():
+        given = net.folded().body(torch.nn.functional.pixel_unshuffle(net.fed(image), 2))
+        found = torch.nn.functional.pixel_shuffle(given, 2)
+        wanted = net.correction(image)
+    assert torch.allclose(found[..., 20:-20, 20:-20], wanted[..., 20:-20, 20:-20], atol=1e-5)
+    components = torch.einsum("kb,bn->kn", net.into, 2 * (pixels - 0.5) - net.mean[:, None])
+    assert components.std(1).max() < 1.1 and components.mean().abs() < 1e-3
+
+
+def test_more_lines_leave_less_of_the_stripes(tmp_path):
+    for place in range(3):
+        (tmp_path / str(place)).mkdir()
+        cube = np.stack([1000 + 800 * smooth(place, 400)] * 3).astype(np.uint16)
+        profile = {"driver": "GTiff", "width": 400, "height": 400, "count": 3, "dtype": "uint16"}
+        with rasterio.open(tmp_path / str(place) / "t1_10m.tif", "w", **profile) as out:
+            out.write(cube)
+    found = evaluate_stripes(tmp_path, (64, 1200), 20.0, 0)["metrics"]
+    assert found["pass_lines"] == 1200
+    assert found["stripes_left_db_1200_lines"] < found["stripes_left_db_64_lines"] - 3 < -3

@@ -60,7 +60,7 @@ def test_rows_are_measured_kept_and_shown(data, tmp_path):
     assert str(data) not in out.read_text()
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n")
-    assert "| bicubic |" in text and "| TV | classical |" in text and "| rank | classical |" in text
+    assert "| x2, bicubic |" in text and "| TV | classical |" in text and "| rank | classical |" in text
     assert Image.open(picture).size[0] > 500
 
 

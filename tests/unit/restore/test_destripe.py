@@ -29,3 +29,9 @@ def test_few_lines_and_flat_images_give_nothing(fields):
 def test_what_is_taken_off_stays_a_number_of_sixteen_bits():
     dn = np.array([[3, 65530]], np.uint16)
     assert without(dn, np.array([10, -10], np.int32)).tolist() == [[0, 65535]]
+
+
+def test_columns_that_come_in_pairs_are_one_detectors(fields):
+    stripes = np.random.default_rng(1).normal(0, 25, 300)
+    dn = np.rint(fields() + stripes).astype(np.uint16)
+    assert (column_offsets(dn.repeat(2, axis=1)) == column_offsets(dn).repeat(2)).all()
