@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from export import litert
 from export.artefact import Affine
+from export.litert import quietly
 from export.restorer_onnx import CENTRED, INPUT, OUTPUT
-from export.tflite import quietly
 from ground.models.anchored import UNSHUFFLE, Anchored
 
 SIDE = 32
@@ -41,15 +42,8 @@ def export_restorer(net: Anchored, path: Path) -> None:
     Raises:
         RuntimeError: litert-torch is not installed.
     """
-    with quietly():
-        try:
-            import litert_torch
-        except ImportError as error:
-            raise RuntimeError(
-                f"litert-torch cannot be imported ({error}): pip install 'onboard-detect[export]'"
-            ) from error
-        planes = torch.zeros(1, SIDE, SIDE, UNSHUFFLE**2 * (net.bands + int(net.noise_map)))
-        litert_torch.convert(ChannelsLast(net).eval(), sample_kwargs={INPUT: planes}).export(str(path))
+    planes = torch.zeros(1, SIDE, SIDE, UNSHUFFLE**2 * (net.bands + int(net.noise_map)))
+    litert.write(ChannelsLast(net), {INPUT: planes}, path)
 
 
 def quantise(fp32: Path, path: Path, planes: NDArray[np.float32]) -> tuple[Affine, Affine]:
@@ -79,12 +73,4 @@ def quantise(fp32: Path, path: Path, planes: NDArray[np.float32]) -> tuple[Affin
         for key, steps in (("min", -128), ("max", 127)):
             known[source][key] = np.full_like(known[source][key], steps * CENTRED.scale)
         path.write_bytes(bytes(work.quantize(known, enable_progress_report=False).quantized_model))
-        interpreter = Interpreter(str(path), num_threads=1)
-    islands = [one for one in interpreter.get_tensor_details() if one["dtype"] == np.float32]
-    if islands:
-        raise RuntimeError(f"{path.name}: runs partly in float: {', '.join(one['name'] for one in islands[:4])}")
-    ends = (*interpreter.get_input_details(), *interpreter.get_output_details())
-    inside, outside = (Affine(float(np.float32(e["quantization"][0])), int(e["quantization"][1]) + 128) for e in ends)
-    if (round(inside.scale / CENTRED.scale, 5), inside.zero_point) != (1.0, CENTRED.zero_point):
-        raise RuntimeError(f"{path.name}: its input came out on another scale than the pinned one")
-    return inside, outside
+    return litert.integer_ends(path, CENTRED)

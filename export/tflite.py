@@ -10,9 +10,6 @@ The input's range is pinned, so that the flight software's table makes it: int8 
 
 from __future__ import annotations
 
-import contextlib
-import io
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,8 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from export import litert
 from export.artefact import INPUT, OUTPUT, Affine
 from export.calibration import USUAL, Choice, ranges
+from export.litert import quietly
 from export.quantise import input_scale
 from ground.models.ravaen import TILE, Encoder
 from ground.training.encoder import TrainedEncoder
@@ -61,17 +60,8 @@ def export_encoder(trained: TrainedEncoder, path: Path) -> None:
     Raises:
         RuntimeError: litert-torch is not installed.
     """
-    with quietly():
-        try:
-            import litert_torch
-        except ImportError as error:
-            raise RuntimeError(
-                f"litert-torch cannot be imported ({error}): pip install 'onboard-detect[export]', or leave TFLite out "
-                "with --no-tflite"
-            ) from error
-        net = Planes(trained.net.encoder.eval()).eval()
-        tile = torch.zeros(BATCH, len(trained.recipe.bands), TILE, TILE)
-        litert_torch.convert(net, sample_kwargs={INPUT: tile}).export(str(path))
+    net = Planes(trained.net.encoder.eval())
+    litert.write(net, {INPUT: torch.zeros(BATCH, len(trained.recipe.bands), TILE, TILE)}, path)
 
 
 def quantise(
@@ -115,15 +105,7 @@ def quantise(
         for key, steps in (("min", -127 if choice.symmetric else -128), ("max", 127)):
             known[source][key] = np.full_like(known[source][key], steps * pinned.scale)
         path.write_bytes(bytes(work.quantize(known, enable_progress_report=False).quantized_model))
-        interpreter = Interpreter(str(path), num_threads=1)
-    islands = [one for one in interpreter.get_tensor_details() if one["dtype"] == np.float32]
-    if islands:
-        raise RuntimeError(f"{path.name}: runs partly in float: {', '.join(one['name'] for one in islands[:4])}")
-    ends = (*interpreter.get_input_details(), *interpreter.get_output_details())
-    inside, outside = (Affine(float(np.float32(e["quantization"][0])), int(e["quantization"][1]) + 128) for e in ends)
-    if inside != pinned:
-        raise RuntimeError(f"{path.name}: its input came out on another scale than the pinned one")
-    return inside, outside
+    return litert.integer_ends(path, pinned)
 
 
 def _activations(fp32: Path, batches: NDArray[np.float32], names: set[str]) -> Iterator[dict[str, NDArray[np.float32]]]:
@@ -137,15 +119,3 @@ def _activations(fp32: Path, batches: NDArray[np.float32], names: set[str]) -> I
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], batch)
         interpreter.invoke()
         yield {name: interpreter.get_tensor(at) for name, at in index.items()}
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """The converter and the quantiser narrate on stdout and stderr; errors still raise."""
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        yield

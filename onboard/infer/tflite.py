@@ -43,6 +43,9 @@ class TfliteEncoder:
         self._class = type(first)
         self.artefact = artefact.tagged(self.engine)
         source, target = _tensors(artefact, first)
+        shape = tuple(map(int, source["shape"][1:]))
+        if shape[1:] != (CELL, CELL):
+            raise BundleError(f"{artefact.path}: takes tiles of shape {shape}, not bands first; export it anew")
         self._integer = source["dtype"] == np.int8
         self._source, self._target = int(source["index"]), int(target["index"])
         self.batch = int(source["shape"][0])
@@ -126,9 +129,6 @@ def _tensors(artefact: Artefact, interpreter: Any) -> tuple[dict[str, Any], dict
             f"[{artefact.input.name}] and [{artefact.output.name}]"
         )
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
-    shape = tuple(map(int, source["shape"][1:]))
-    if shape[1:] != (CELL, CELL):
-        raise BundleError(f"{artefact.path}: takes tiles of shape {shape}, not (bands, {CELL}, {CELL}); export it anew")
     for promised, real in ((artefact.input, source), (artefact.output, target)):
         _check(artefact, promised, real)
     return source, target
