@@ -153,7 +153,7 @@ def run(args: argparse.Namespace) -> int:
     from onboard.keeper import Keeper
     from onboard.loop import Detector
     from onboard.sense.acquisition import Acquisition
-    from onboard.sense.raster import set_cache
+    from onboard.sense.raster import DECODED_BYTES, set_cache
     from onboard.store import Store
 
     start, stages, bar, stopper = perf_counter(), Stages(), ProgressBar(), Stopper()
@@ -180,6 +180,7 @@ def run(args: argparse.Namespace) -> int:
         denoiser=args.denoise, denoiser_snr=args.snr,
         deadline_s_per_row=None if per_row is None or math.isinf(per_row) else per_row,
     )  # fmt: skip
+    set_cache(DECODED_BYTES)  # a run before this one in the same process may have had less
     if budget is not None and budget.memory_mb is not None:
         acquisitions = [one for stream in streams for one in stream.acquisitions]
         plan = size_up(budget, config.runtime, bundle.bands, config.threads, acquisitions, config)

@@ -42,6 +42,12 @@ def files(tmp_path_factory):
     return folder, np.stack(values)
 
 
+@pytest.fixture(autouse=True)
+def usual_memory(monkeypatch):
+    """Whatever a budgeted run before this test left."""
+    monkeypatch.setattr(raster, "_decoded_bytes", raster.DECODED_BYTES)
+
+
 def acquisition(folder: Path) -> RasterAcquisition:
     planes = []
     for name in NAMES:
