@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter, time
 
 from onboard import __version__
-from onboard.cli.console import ProgressBar, Stopper, positive, run_command
+from onboard.cli.console import ProgressBar, Stopper, above_zero, positive, run_command
 from onboard.clock import Stages
 from onboard.config import DEFAULT_HISTORY, PRODUCTS, SCORE_RULES, DetectConfig
 from onboard.errors import (
@@ -25,6 +25,7 @@ from onboard.errors import (
     BundleError,
     EmptyStreamError,
     InputError,
+    UsageError,
 )
 
 log = logging.getLogger("onboard.detect")
@@ -108,12 +109,8 @@ def parser() -> argparse.ArgumentParser:
         "--denoise", metavar="NAME|DIR", help="a denoiser (`onboard-enhance --list`) takes the noise off what the "
         "encoder sees; products stay as measured. From a place's first pass on, or not at all",
     )  # fmt: skip
-    p.add_argument(
-        "--snr",
-        type=_ratio,
-        metavar="X",
-        help="of the sensor for --denoise: signal over standard deviation at the mean",
-    )
+    p.add_argument("--snr", type=above_zero, metavar="X",
+                   help="of the sensor for --denoise: signal over standard deviation at the mean")  # fmt: skip
     p.add_argument("--geotiff", action="store_true", help="also write every product as a GeoTIFF, for QGIS")
     p.add_argument("--json", action="store_true", help="print summary.json on stdout")
     p.add_argument("--verbose", action="store_true", help="log more")
@@ -129,13 +126,6 @@ def deadline(text: str) -> float:
     if not 0 < milliseconds < math.inf:
         raise argparse.ArgumentTypeError("off, or milliseconds above 0")
     return milliseconds / 1e3
-
-
-def _ratio(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError("must be above 0")
-    return value
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -156,6 +146,8 @@ def run(args: argparse.Namespace) -> int:
     from onboard.sense.raster import DECODED_BYTES, set_cache
     from onboard.store import Store
 
+    if args.snr is not None and args.denoise is None:
+        raise UsageError("--snr: says how noisy a sensor is to --denoise, which is not given")
     start, stages, bar, stopper = perf_counter(), Stages(), ProgressBar(), Stopper()
     areas = load_areas(args.priority) if args.priority else None
     budget = load_budget(args.profile) if args.profile else None

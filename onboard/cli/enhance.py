@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 
 from onboard import __version__
-from onboard.cli.console import ProgressBar, positive, run_command
+from onboard.cli.console import ProgressBar, above_zero, positive, run_command
 from onboard.errors import EXIT_OK, UsageError
 
 log = logging.getLogger("onboard.enhance")
@@ -41,10 +41,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--precision", choices=("auto", "int8", "fp32"), default="auto",
                    help="auto: int8 where the model has it (default)")  # fmt: skip
     p.add_argument("--runtime", choices=("onnx", "tflite"), default="onnx", help="default: %(default)s")
-    p.add_argument("--snr", type=_above_zero, metavar="X", help="of the image at its mean, for denoisers")
+    p.add_argument("--snr", type=above_zero, metavar="X", help="of the image at its mean, for denoisers")
     p.add_argument("--destripe", action="store_true", help="take off what each detector adds to its column first; for "
                    "images in the sensor's own geometry")  # fmt: skip
-    p.add_argument("--full-scale", type=_above_zero, metavar="DN", help="DN that fill the network's 8 bits (default: "
+    p.add_argument("--full-scale", type=above_zero, metavar="DN", help="DN that fill the network's 8 bits (default: "
                    "255 for 8-bit images, else the 99.9th percentile of a sample of lines)")  # fmt: skip
     p.add_argument("--block", type=_even, default=256, metavar="PX", help="side of a block (default: %(default)s)")
     p.add_argument("--compress", choices=("deflate", "lzw", "zstd", "none"), default="deflate", help="of OUT")
@@ -111,13 +111,6 @@ def _even(text: str) -> int:
     value = positive(text)
     if value % 2 or value < 16:
         raise argparse.ArgumentTypeError("must be even and at least 16")
-    return value
-
-
-def _above_zero(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError("must be above 0")
     return value
 
 

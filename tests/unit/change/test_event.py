@@ -42,6 +42,13 @@ def looks(bands, seed):
     return found
 
 
+def sees_a_fall(bands, out_bias):
+    """A head of one unit, for the first of `bands`, all of them at 10 m."""
+    first, zero = np.eye(1, len(bands)), np.zeros((1, len(bands)))
+    residual = np.zeros((1, 2 * len(bands)))
+    return EventHead(-40 * first, 40 * first, zero, zero, residual, np.zeros(1), np.ones(1), out_bias)
+
+
 def statistics(bands, seed):
     rng = np.random.default_rng(seed)
     return tuple(BandStatistics(rng.normal(-1.5, 0.2), rng.uniform(0.2, 0.4), 1000) for _ in bands)
@@ -121,9 +128,7 @@ def test_an_event_counts_where_it_exceeds_its_mirror_image():
     bands = BAND_SETS["rgbn"]
     now, past = looks(bands, 9)
     stats = tuple(BandStatistics(-1.5, 0.3, 1000) for _ in bands)
-    zero = np.zeros((1, len(bands)))
-    first = np.eye(1, len(bands))
-    head = EventHead(-40 * first, 40 * first, zero, zero, np.zeros((1, 8)), np.zeros(1), np.ones(1), -10.0)
+    head = sees_a_fall(bands, -10.0)
     fallen, balanced = now.copy(), now.copy()
     fallen["fine"][:6, 0] -= 40
     balanced["fine"][:6, 0] -= 40
@@ -157,8 +162,7 @@ def test_what_was_there_at_the_last_pass_is_no_event_against_older_ones():
     bands = BAND_SETS["rgbn"]
     now, past = looks(bands, 9)
     stats = tuple(BandStatistics(-1.5, 0.3, 1000) for _ in bands)
-    first, zero = np.eye(1, len(bands)), np.zeros((1, len(bands)))
-    head = EventHead(-40 * first, 40 * first, zero, zero, np.zeros((1, 8)), np.zeros(1), np.ones(1), -10.0)
+    head = sees_a_fall(bands, -10.0)
     now["fine"][:6, 0] -= 40
     seen = past.copy()
     seen["fine"][:3, 0] -= 40  # half of it happened before the last pass
@@ -179,8 +183,7 @@ def test_a_season_that_undoes_a_little_in_many_cells_does_not_silence_what_happe
     bands = BAND_SETS["rgbn"]
     now, past = looks(bands, 9)
     stats = tuple(BandStatistics(-1.5, 0.3, 1000) for _ in bands)
-    first, zero = np.eye(1, len(bands)), np.zeros((1, len(bands)))
-    head = EventHead(-40 * first, 40 * first, zero, zero, np.zeros((1, 8)), np.zeros(1), np.ones(1), -5.0)
+    head = sees_a_fall(bands, -5.0)
     now["fine"][:4, 0] -= 40
     now["fine"][30:, 0] += 14
     output = Tensor("latent", "uint8", 1.0, 0)

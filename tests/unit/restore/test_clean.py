@@ -93,3 +93,10 @@ def test_bands_are_taken_in_the_models_order():
         taken(load_model("sr-x2-s2"), ten)
     with pytest.raises(UsageError, match="4 bands at once, not 2 or 3"):
         taken(model, ("B02", "B03", "B12"))
+
+
+def test_a_noise_level_without_a_denoiser_is_refused(tmp_path, capsys):
+    from onboard.cli.detect import main
+
+    assert main(["sim:7", "--out", str(tmp_path), "--snr", "20"]) == 2
+    assert "--denoise" in capsys.readouterr().err
