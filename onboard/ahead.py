@@ -58,12 +58,13 @@ def look_ahead(
     """Every chunk in order. `reader` and the workers, one for each thread that looks, belong to this until it ends.
 
     Args:
-        read_ahead: chunks that are read and wait for a worker; each, like each worker, takes a chunk of memory.
+        read_ahead: chunks that are read and wait for a worker, or are with the caller; each, like each worker, takes a
+            chunk of memory.
         skip: asked when a chunk is due to be read; True passes it over.
     """
     depth = len(workers) + read_ahead
     largest = max((chunk.cells for chunk in chunks), default=0) * CELL * CELL * bands
-    buffers = [np.empty(largest, dtype=np.uint16) for _ in range(min(depth + 1, len(chunks)))]
+    buffers = [np.empty(largest, dtype=np.uint16) for _ in range(min(depth, len(chunks)))]
 
     def read(index: int) -> Part:
         chunk = chunks[index]
@@ -103,5 +104,5 @@ def look_ahead(
         for index in range(len(chunks)):
             with stages.time("wait for look"):
                 part = ahead.popleft().result()
-            start(index + depth)
             yield part
+            start(index + depth)

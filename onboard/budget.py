@@ -176,7 +176,7 @@ def _plan(
     """The arithmetic of one choice."""
     batch = min(DetectConfig.batch, chunk_cells)
     cell_mb = bands * CELL * CELL / MB  # one byte a sample
-    queued = threads + read_ahead + 1
+    queued = threads + read_ahead
     always = [
         (f"{runtime} and libraries", RESIDENT_MB[runtime]),
         ("store and handles", FIXED_MB),
@@ -186,7 +186,7 @@ def _plan(
         [("pre-scan's fit", sample_cells * bands * SUB_CELLS * SAMPLE_BYTES / MB)],
         [
             (f"{queued} chunks of {chunk_cells} cells read ahead", queued * chunk_cells * 2 * cell_mb),
-            (f"{threads} x input and tiles", threads * chunk_cells * 2 * cell_mb),
+            (f"{threads} x tiles and a band", threads * chunk_cells * (1 + 1 / bands) * cell_mb),
             (f"{threads} batches of {batch}", threads * batch * TILE_WORK * cell_mb),
             (f"{threads} comparisons", threads * chunk_cells * SCORE_BYTES_PER_CELL / MB),
         ],

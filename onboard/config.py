@@ -35,7 +35,7 @@ class DetectConfig:
         prescan_all_cells: up to this many cells all of them are taken.
         threads: that look at chunks side by side, each with one thread of the runtime.
         batch: tiles per call of the runtime.
-        read_ahead: chunks that are read and wait, besides those that are looked at and chosen from.
+        read_ahead: chunks that are read and wait, or are chosen from, besides those that are looked at.
         storage_bytes: of the store; the least valuable leaves before a pass that would not fit. None: no limit.
         deadline_s_per_row: for a row of cells, see `governor`; None: the run does not depend on time.
         products: "raw", and "enhanced" for regions at twice the resolution besides, by the model `enhancer`.

@@ -25,7 +25,7 @@ from onboard.sense.grid import CELL, Window
 from onboard.sense.normalise import DN_VALUES, NormaliseRule, band_statistics, input_table, quantised_table
 from onboard.sense.simulated import SimulatedReader
 from onboard.sense.stream import open_stream
-from onboard.sense.tiles import apply_tables, sub_cell_means, sub_cell_share, valid_pixels
+from onboard.sense.tiles import apply_table, sub_cell_means, sub_cell_share, valid_pixels
 
 UNITS = 16
 STEPS = 3000
@@ -59,7 +59,8 @@ def samples_of(acquisition: Acquisition, bands: Sequence[str], rule: NormaliseRu
     pairs = zip(infos, statistics, strict=True)
     tables = np.stack([quantised_table(input_table(i, s, rule), INPUT_STEP, INPUT_ZERO) for i, s in pairs])
     x = np.empty(dn.shape, dtype=np.uint8)
-    apply_tables(dn, tables, x)
+    for plane, table, out in zip(dn, tables, x, strict=True):
+        apply_table(plane, table, out)
     means = sub_cell_means(x, COARSE_PX).transpose(0, 2, 1).reshape(-1, len(bands))
     hidden = sub_cell_share(truth, COARSE_PX).reshape(-1)
     usable = sub_cell_share(valid, COARSE_PX).reshape(-1) == 1

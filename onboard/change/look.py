@@ -30,7 +30,7 @@ from onboard.infer.runtime import Encoder
 from onboard.sense.acquisition import U16, BandInfo, Mask
 from onboard.sense.grid import CELL
 from onboard.sense.normalise import BandStatistics, input_table, quantised_table
-from onboard.sense.tiles import U8, apply_tables, sub_cell_means, sub_cell_share, to_tiles, valid_pixels
+from onboard.sense.tiles import U8, apply_table, sub_cell_means, sub_cell_share, to_tiles, valid_pixels
 
 SUB_CELL_VALID = 0.5
 """A sub-cell with less than this share of valid pixels takes no part in comparisons."""
@@ -59,6 +59,11 @@ class Look:
         """Share of a mask, bool (H, W), among the valid pixels of each cell, float32 (cells,)."""
         inside = _by_cell(mask & self.valid).sum(axis=(1, 3))
         return np.asarray(inside / np.maximum(_by_cell(self.valid).sum(axis=(1, 3)), 1), dtype=np.float32).reshape(-1)
+
+
+def _hidden(valid: Mask) -> Mask | None:
+    """The other pixels; None where there are none."""
+    return None if valid.all() else ~valid
 
 
 def _by_cell(mask: Mask) -> Mask:
@@ -110,22 +115,46 @@ class Looker:
         self._fine, self._coarse = fine_bands(bundle.bands), coarse_bands(bundle.bands)
         order = self._fine + self._coarse
         self._cloud = bundle.cloud and CloudTest(bundle.cloud, statistics, order, INPUT_STEP, INPUT_ZERO)
-        bands = len(bundle.bands)
-        self._input = np.empty(bands * max_cells * CELL * CELL, dtype=np.uint8)
-        self._tiles = np.empty((max_cells, bands, CELL, CELL), dtype=np.uint8)
+        self._plane = np.empty(max_cells * CELL * CELL, dtype=np.uint8)
+        self._tiles = np.empty((max_cells, len(bundle.bands), CELL, CELL), dtype=np.uint8)
 
-    def prepare(self, dn: U16, quality: Mask | None) -> tuple[U8, Mask]:
-        """Network input, uint8 (B, H, W) and overwritten next time, and valid pixels, bool (H, W), of a chunk."""
+    def fine(self, dn: U16, quality: Mask | None) -> U8:
+        """Network input of the 10 m bands of a chunk, uint8 (F, H, W)."""
+        out = np.empty((len(self._fine), *dn.shape[1:]), dtype=np.uint8)
+        hidden = _hidden(valid_pixels(dn, quality))
+        for plane, band in zip(out, self._fine, strict=True):
+            self._apply(dn, band, hidden, plane)
+        return out
+
+    def prepare(self, dn: U16, quality: Mask | None) -> tuple[U8, Records, Mask]:
+        """What of a look precedes the encoder.
+
+        Returns:
+            Tiles, uint8 (cells, B, 32, 32) and overwritten next time; records (cells,) without latents, not sealed;
+            valid pixels, bool (H, W).
+        """
         valid = valid_pixels(dn, quality)
-        x = self._input[: dn.size].reshape(dn.shape)
-        apply_tables(dn, self._tables, x)
-        if not valid.all():
-            x[:, ~valid] = INPUT_ZERO
-        return x, valid
+        hidden = _hidden(valid)
+        height, width = valid.shape
+        cells = height * width // (CELL * CELL)
+        tiles, plane = self._tiles[:cells], self._plane[: height * width].reshape(height, width)
+        records = np.zeros(cells, dtype=self.dtype)
+        for bands, field, px in ((self._fine, "fine", FINE_PX), (self._coarse, "coarse", COARSE_PX)):
+            for place, band in enumerate(bands):  # a band at a time stays in the processor's cache
+                self._apply(dn, band, hidden, plane)
+                to_tiles(plane, tiles[:, band])
+                records[field][:, place] = sub_cell_means(plane[None], px)[:, 0]
+        share = sub_cell_share(valid, FINE_PX)
+        if self._cloud:
+            share[self._cloud.hidden(Seen(records).coarse)] = 0
+        records["valid"] = pack_valid(share >= SUB_CELL_VALID)
+        records["flags"] = np.where(share.mean(axis=1) >= self._min_valid, FLAG_CLEAR, 0)
+        return tiles, records, valid
 
-    def fine(self, x: U8) -> U8:
-        """The 10 m bands of a network input, (F, H, W)."""
-        return x[self._fine]
+    def _apply(self, dn: U16, band: int, hidden: Mask | None, out: U8) -> None:
+        apply_table(dn[band], self._tables[band], out)
+        if hidden is not None:
+            out[hidden] = INPUT_ZERO
 
     def look(self, dn: U16, quality: Mask | None, encode: bool = True) -> Look:
         """Look at a chunk.
@@ -136,17 +165,7 @@ class Looker:
             encode: False leaves the latents zero (a sample that only needs the spectral part).
         """
         with self._stages.time("prepare"):
-            x, valid = self.prepare(dn, quality)
-            share = sub_cell_share(valid, FINE_PX)
-            tiles = to_tiles(x, self._tiles)
-            records = np.zeros(len(tiles), dtype=self.dtype)
-            records["fine"] = sub_cell_means(x[self._fine], FINE_PX)
-            if self._coarse:
-                records["coarse"] = sub_cell_means(x[self._coarse], COARSE_PX)
-            if self._cloud:
-                share[self._cloud.hidden(Seen(records).coarse)] = 0
-            records["valid"] = pack_valid(share >= SUB_CELL_VALID)
-            records["flags"] = np.where(share.mean(axis=1) >= self._min_valid, FLAG_CLEAR, 0)
+            tiles, records, valid = self.prepare(dn, quality)
         if encode:
             with self._stages.time("encode"):
                 latents = np.empty((len(tiles), self.dtype["latent"].shape[0]), dtype=np.uint8)

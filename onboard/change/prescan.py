@@ -109,7 +109,7 @@ class PreScan:
         """Network input of the 10 m bands, (F, H, W), where the file has them."""
         still = np.zeros((part.cells, 2), dtype=np.int64)
         pixels = read_chunk(self._reader, part, self._grid, len(self._bands), still, self._buffer)
-        return self._looker.fine(self._looker.prepare(pixels.dn, pixels.quality)[0])
+        return self._looker.fine(pixels.dn, pixels.quality)
 
     def look(self, parts: Sequence[Chunk], displacement: Displacement, encode: bool) -> Looked:
         """The sample as the chunks will be looked at."""

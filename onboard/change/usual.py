@@ -6,7 +6,7 @@ evidence and of events, which all of them share.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from onboard.change.event import EventHead, EventTest, exceeding
 from onboard.change.pair import Comparison, PairModel
 from onboard.change.record import Records, is_clear
 from onboard.change.rule import ScoreRule
-from onboard.change.seen import Pair
+from onboard.change.seen import Pair, Seen
 from onboard.change.signed import Medians, Signed, damping
 from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, top_root_mean
 from onboard.infer.bundle import Tensor
@@ -32,6 +32,7 @@ MIN_CELLS = 8
 MIN_SPREAD = 0.2
 MIN_LATENT_SPREAD = 1.0
 MIN_RESIDUAL = 1e-3
+BLOCK_ROWS = 16_384
 LEVELS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
 """Quantiles of the mirror image that are tried as levels."""
 
@@ -134,7 +135,9 @@ def fit_pair(
     pair = Pair(now).against(past)
     a, b = pair.now, pair.past
     valid = np.ones(a.fine.shape[1:], bool) if pair.hidden is None else ~pair.hidden
-    forward, backward, residual_spread = _predictions(a.spectra, b.spectra, valid, now["fine"].shape[1], rule.ridge)
+    rows_now, rows_past = (_rows(one, valid) for one in (a, b))
+    forward, backward, residual_spread = _predictions(rows_now, rows_past, now["fine"].shape[1], rule.ridge)
+    del rows_now, rows_past
     usable = np.asarray(valid.all(axis=0))
     spectra_now, spectra_past = (_standardised(one.coarse).transpose(1, 2, 0) for one in (a, b))
     mean, whiten = _whitening(spectra_past[usable], rule.shrink)
@@ -239,42 +242,54 @@ def _unusual(spectra: NDArray[np.floating[Any]], model: tuple[F64, F64]) -> F64:
     return np.asarray((((spectra - mean) @ whiten.T) ** 2).mean(axis=2))
 
 
-def _predictions(now: F32, past: F32, valid: NDArray[np.bool_], fine: int, ridge: float) -> tuple[F64, F64, F64]:
+def _rows(seen: Seen, valid: NDArray[np.bool_]) -> F32:
+    """Standardised spectra of the valid fine sub-cells, float32 (rows, B), exact; see `Seen.spectra`.
+
+    Those of a whole sample are the most that the pre-scan holds: only a block at a time is widened to float64.
+    """
+    spectra = seen.spectra
+    rows = spectra.reshape(len(spectra), -1) if valid.all() else spectra[:, valid]
+    rows -= INPUT_ZERO
+    rows *= np.float32(INPUT_STEP)
+    return rows.T
+
+
+def _predictions(now: F32, past: F32, fine: int, ridge: float) -> tuple[F64, F64, F64]:
     """Maps forward and backward, (B + 1, F), and the usual size (2 F,) of what they leave; see `PairModel`.
 
-    Spectra of a whole sample are the most that the pre-scan holds: they wait as float32, which is exact, and only one
-    pass at a time is widened to float64.
-
     Args:
-        now, past: network input of all bands on fine sub-cells, fine bands first: float32 (B, ...).
-        valid: bool (...).
+        now, past: of `_rows`, fine bands first.
         fine: F, how many of the bands are fine.
     """
-    rows_now, rows_past = (((one[:, valid] - INPUT_ZERO) * INPUT_STEP).T for one in (now, past))  # (rows, B)
-    forward = _ridge(rows_past, rows_now[:, :fine], ridge)
-    backward = _ridge(rows_now, rows_past[:, :fine], ridge)
-    spread = [_usual_size(rows_past, rows_now[:, :fine], forward), _usual_size(rows_now, rows_past[:, :fine], backward)]
+    forward = _ridge(past, now[:, :fine], ridge)
+    backward = _ridge(now, past[:, :fine], ridge)
+    spread = [_usual_size(past, now[:, :fine], forward), _usual_size(now, past[:, :fine], backward)]
     return forward, backward, np.concatenate(spread) + MIN_RESIDUAL
+
+
+def _blocks(source: F32, target: F32) -> Iterator[tuple[F64, F64]]:
+    """Rows of both, widened, some at a time."""
+    for start in range(0, len(source), BLOCK_ROWS):
+        part = slice(start, start + BLOCK_ROWS)
+        yield source[part].astype(np.float64), target[part].astype(np.float64)
 
 
 def _ridge(source: F32, target: F32, ridge: float) -> F64:
     """Linear map (B + 1, F) with the constant in its last row."""
-    centred, wanted = source.astype(np.float64), target.astype(np.float64)
-    mean, target_mean = centred.mean(axis=0), wanted.mean(axis=0)
-    centred -= mean
-    wanted -= target_mean
-    gram = centred.T @ centred / len(source) + ridge * np.eye(source.shape[1])
-    slope = np.linalg.solve(gram, centred.T @ wanted / len(source))
+    mean, target_mean = (one.mean(axis=0, dtype=np.float64) for one in (source, target))
+    gram, cross = np.zeros((len(mean), len(mean))), np.zeros((len(mean), len(target_mean)))
+    for seen, wanted in _blocks(source, target):
+        seen -= mean
+        gram += seen.T @ seen
+        cross += seen.T @ (wanted - target_mean)
+    slope = np.linalg.solve(gram / len(source) + ridge * np.eye(len(mean)), cross / len(source))
     return np.vstack([slope, target_mean - mean @ slope])
 
 
 def _usual_size(source: F32, target: F32, prediction: F64) -> F64:
     """Median size of what spectra (rows, B) leave of a target (rows, F), as a standard deviation: (F,)."""
-    left = target.astype(np.float64)
-    left -= source.astype(np.float64) @ prediction[:-1]
-    left -= prediction[-1]
-    np.abs(left, out=left)
-    return np.asarray(1.4826 * np.median(left, axis=0, overwrite_input=True))
+    left = [np.abs(wanted - seen @ prediction[:-1] - prediction[-1]) for seen, wanted in _blocks(source, target)]
+    return np.asarray(1.4826 * np.median(np.concatenate(left), axis=0, overwrite_input=True))
 
 
 def _whitening(spectra: F64, shrink: float) -> tuple[F64, F64]:

@@ -21,7 +21,7 @@ def valid_pixels(dn: U16, quality: Mask | None) -> Mask:
         dn: uint16 (B, H, W).
         quality: bool (H, W), or None.
     """
-    if quality is None and dn.min() != NODATA_DN and dn.max() != SATURATED_DN:
+    if quality is None and all(band.min() != NODATA_DN and band.max() != SATURATED_DN for band in dn):
         return np.ones(dn.shape[1:], dtype=bool)  # the usual case, at half the price
     valid: Mask = (dn.min(axis=0) != NODATA_DN) & (dn.max(axis=0) != SATURATED_DN)
     return valid if quality is None else valid & quality
@@ -33,17 +33,16 @@ def sub_cell_share(valid: Mask, px: int) -> NDArray[np.float32]:
     return np.asarray(_by_cell(count, px)[:, 0] / np.float32(px * px), dtype=np.float32)
 
 
-def apply_tables(dn: U16, tables: U8, out: U8) -> None:
-    """Network input of every pixel: out[b] = tables[b][dn[b]].
+def apply_table(dn: U16, table: U8, out: U8) -> None:
+    """Network input of every pixel: out = table[dn].
 
     Args:
-        dn: uint16 (B, H, W).
-        tables: uint8 (B, 65536).
-        out: uint8 (B, H, W), overwritten.
+        dn: uint16 (H, W).
+        table: uint8 (65536,).
+        out: uint8 (H, W), overwritten.
     """
-    for band, table in enumerate(tables):
-        # every uint16 is a valid index, so "clip" only spares numpy the bounds check and a buffer
-        np.take(table, dn[band], out=out[band], mode="clip")
+    # every uint16 is a valid index, so "clip" only spares numpy the bounds check and a buffer
+    np.take(table, dn, out=out, mode="clip")
 
 
 def sub_cell_means(x: U8, px: int) -> U8:
@@ -52,15 +51,17 @@ def sub_cell_means(x: U8, px: int) -> U8:
     return _by_cell(((_sub_cell_sums(x, px) + np.uint16(half)) // np.uint16(px * px)).astype(np.uint8), px)
 
 
-def to_tiles(x: U8, out: U8) -> U8:
-    """Cut into tiles: (B, H, W) -> (cells, B, 32, 32) in `out` (its first cells), row by row of cells."""
-    bands, height, width = x.shape
+def to_tiles(plane: U8, out: U8) -> None:
+    """Cut one band into tiles: (H, W), C-contiguous -> (cells, 32, 32), row by row of cells.
+
+    Args:
+        out: overwritten; may be one band of (cells, B, 32, 32).
+    """
+    height, width = plane.shape
     rows, cols = height // CELL, width // CELL
-    tiles = out[: rows * cols]
     # a line of a tile as one item of 32 bytes: four times as fast as byte by byte
-    view = tiles.view(_LINE).reshape(rows, cols, bands, CELL)
-    np.copyto(view, x.view(_LINE).reshape(bands, rows, CELL, cols).transpose(1, 3, 0, 2))
-    return tiles
+    lines = out.view(_LINE).reshape(rows, cols, CELL)
+    np.copyto(lines, plane.view(_LINE).reshape(rows, CELL, cols).transpose(0, 2, 1))
 
 
 def _sub_cell_sums(x: U8, px: int) -> U16:

@@ -40,7 +40,6 @@ from onboard.sense.bands import NATIVE_RESOLUTION_M
 from onboard.sense.chunks import plan_chunks
 from onboard.sense.grid import CELL
 from onboard.sense.stream import open_stream
-from onboard.sense.tiles import to_tiles
 from onboard.store import Store
 from onboard.store.rows import ChunkRow
 
@@ -98,8 +97,7 @@ def main(argv: list[str]) -> int:
         pixels = marks.around("read", cells, lambda: read_chunk(reader, chunk, grid, bands, still, buffer))
         looker: Looker = arrival.looker(frozen.bands, chunks)
         look = marks.around("prepare", cells, lambda: looker.look(pixels.dn, pixels.quality, encode=False))
-        tiles, latents = np.empty((cells, bands, CELL, CELL), np.uint8), np.empty((cells, bundle.latent), np.uint8)
-        to_tiles(looker.prepare(pixels.dn, pixels.quality)[0], tiles)
+        tiles, latents = looker.prepare(pixels.dn, pixels.quality)[0], np.empty((cells, bundle.latent), np.uint8)
         marks.around("encode", cells, lambda: encoder.encode(tiles, latents))
         now = look.records
         now["latent"] = latents
