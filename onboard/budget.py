@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,22 +32,26 @@ STAGES: Mapping[str, tuple[str, ...]] = {
 """What the keys of `watts` stand for: stages of `clock.Stages`."""
 
 CHUNK_CELLS = (512, 256, 128, 96, 64, 48, 32, 16)
-"""Sizes of a chunk that are tried, largest first: larger ones cost less time a cell."""
+"""Sizes of a chunk that are tried, largest first: larger ones cost less time a cell. One thread takes less than
+several: the largest pays where threads wait for each other's interpreter, and chunks read ahead where a core is free to
+read them; the system reads ahead in the file by itself."""
 MB = 1e6
 
-RESIDENT_MB = {"onnx": 88.0, "tflite": 72.0}
+RESIDENT_MB = {"onnx": 88.0, "tflite": 64.0}
 """Interpreter, libraries, runtime and model once loaded, what start-up alone needed given back (measured on x86-64)."""
 FIXED_MB = 10.0
 """Page caches of the store, candidates of a group that is not yet committed, GDAL's handles."""
-SAMPLE_BYTES = 32
+DECODERS_MB = 18.0
+"""What decoding JPEG 2000 takes besides, files open for each band and thread included."""
+SAMPLE_BYTES = 21
 """Of the pre-scan's fit, for each band and sub-cell of a sampled cell."""
 SUB_CELLS = 64
 SCORE_BYTES_PER_CELL = 24_000
 """Temporaries of a comparison, one on each thread that looks."""
 TILE_WORK = 8
 """Activations of the network, in times its input."""
-REPORT_BYTES_PER_CELL = 220
-LESS_CACHE_MB = (48.0, 32.0, 24.0)
+REPORT_BYTES_PER_CELL = 150
+LESS_CACHE_MB = (48.0, 32.0, 24.0, 16.0, 12.0)
 """For decoded blocks, where all they need does not fit."""
 
 
@@ -148,7 +153,7 @@ def plan_memory(
         bands: of the model.
         threads: that look at chunks.
         cells: of the largest acquisition.
-        sample_cells: that its pre-scan looks at.
+        sample_cells: that its pre-scan learns from.
         cache_mb: of decoded blocks, where files are compressed.
 
     Raises:
@@ -156,11 +161,11 @@ def plan_memory(
     """
     assert budget.memory_mb is not None
     plan: MemoryPlan | None = None
-    for chunk_cells in CHUNK_CELLS:
-        for read_ahead in (1, 0):
-            plan = _plan(runtime, bands, threads, cells, sample_cells, cache_mb, chunk_cells, read_ahead)
-            if plan.peak_mb <= budget.memory_mb:
-                return plan
+    sizes, ahead = (CHUNK_CELLS, (1, 0)) if threads > 1 else (CHUNK_CELLS[1:], (0,))
+    for chunk_cells, read_ahead in product(sizes, ahead):
+        plan = _plan(runtime, bands, threads, cells, sample_cells, cache_mb, chunk_cells, read_ahead)
+        if plan.peak_mb <= budget.memory_mb:
+            return plan
     assert plan is not None
     raise UsageError(
         f"budget {budget.name}: memory_mb = {budget.memory_mb:g} cannot hold {plan}"
@@ -180,11 +185,12 @@ def _plan(
     always = [
         (f"{runtime} and libraries", RESIDENT_MB[runtime]),
         ("store and handles", FIXED_MB),
-        ("decoded blocks", cache_mb),
     ]
+    decoding = [("decoded blocks", cache_mb), ("decoders", DECODERS_MB)] if cache_mb else []
     moments = (
-        [("pre-scan's fit", sample_cells * bands * SUB_CELLS * SAMPLE_BYTES / MB)],
+        [*decoding, ("pre-scan's fit", sample_cells * bands * SUB_CELLS * SAMPLE_BYTES / MB)],
         [
+            *decoding,
             (f"{queued} chunks of {chunk_cells} cells read ahead", queued * chunk_cells * 2 * cell_mb),
             (f"{threads} x tiles and a band", threads * chunk_cells * (1 + 1 / bands) * cell_mb),
             (f"{threads} batches of {batch}", threads * batch * TILE_WORK * cell_mb),
@@ -209,9 +215,9 @@ def size_up(
     for one in acquisitions:
         rows, cols = one.grid.rows, one.grid.cols
         chunks = plan_sample(rows, cols, one.block_shape) if rows and cols else []
-        scanned = sample_chunks(chunks, config.prescan_share, config.prescan_all_cells)
         cells, cache = max(cells, rows * cols), max(cache, one.block_cache_bytes)
-        sample = max(sample, sum(chunk.cells for chunk in scanned))
+        scanned = sample_chunks(chunks, config.prescan_share, config.prescan_all_cells)
+        sample = max(sample, min(config.fit_cells, sum(chunk.cells for chunk in scanned)))
     most = min(cache, DECODED_BYTES) / MB
     for cache_mb in (most, *(less for less in LESS_CACHE_MB if less < most)):
         try:

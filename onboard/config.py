@@ -33,6 +33,7 @@ class DetectConfig:
         group_cells: cells per transaction (fewer where they bring many candidates).
         prescan_share: share of the cells (0..1) that per-scene statistics are taken from.
         prescan_all_cells: up to this many cells all of them are taken.
+        fit_cells: most cells of the sample that what is usual between two passes is learnt from.
         threads: that look at chunks side by side, each with one thread of the runtime.
         batch: tiles per call of the runtime.
         read_ahead: chunks that are read and wait, or are chosen from, besides those that are looked at.
@@ -58,6 +59,7 @@ class DetectConfig:
     group_cells: int = 2_048
     prescan_share: float = 1 / 64
     prescan_all_cells: int = 4_096
+    fit_cells: int = 2_048
     threads: int = 1
     batch: int = 48
     read_ahead: int = 1

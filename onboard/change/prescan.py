@@ -6,6 +6,7 @@ the memory, and, for each past pass that it may be compared with, what is usual 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -134,15 +135,20 @@ class Looked(NamedTuple):
 
 def fit_pairs(
     looked: Looked, past: Sequence[PastPass], memory: Memory, statistics: Sequence[BandStatistics], rule: ScoreRule,
-    bands: Sequence[str], output: Tensor, history: int, event: EventHead | None = None,
+    bands: Sequence[str], output: Tensor, history: int, most: int, event: EventHead | None = None,
 ) -> dict[str, PairModel]:  # fmt: skip
-    """What is usual between the acquisition and each past pass with enough common cells, by its key."""
+    """What is usual between the acquisition and each past pass with enough common cells, by its key.
+
+    Args:
+        most: cells that it is learnt from, evenly drawn where the sample has more.
+    """
     if not looked.records:
         return {}
-    now = np.concatenate(looked.records)
+    step = math.ceil(sum(map(len, looked.records)) / most)
+    now = np.concatenate(looked.records)[::step]
     old = [
         (
-            np.concatenate([memory.read(one.id, chunk, now.dtype)[0] for chunk in looked.chunks]),
+            np.concatenate([memory.read(one.id, chunk, now.dtype)[0] for chunk in looked.chunks])[::step],
             statistics_from_list(one.statistics),
         )
         for one in past

@@ -52,11 +52,10 @@ class Seen:
             self.fine[:, 2 * lower + 1] = both >> np.uint16(8)
         self.others[:] = np.ascontiguousarray(records["coarse"].view("<u8").transpose(1, 0, 2)).view(np.uint8)
 
-    @property
-    def spectra(self) -> F32:
-        """All bands on fine sub-cells, float32 (B, 4, N, 16): a copy."""
-        wide = np.broadcast_to(self.others[:, None], (len(self.others), *self.fine.shape[1:]))
-        return np.concatenate([self.fine, wide])
+    def spectra(self, cells: slice) -> F32:
+        """All bands of some cells on fine sub-cells, float32 (B, 4, n, 16): a copy."""
+        fine, others = self.fine[:, :, cells], self.others[:, None, cells]
+        return np.concatenate([fine, np.broadcast_to(others, (len(others), *fine.shape[1:]))])
 
     @cached_property
     def coarse(self) -> F32:

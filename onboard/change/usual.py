@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ MIN_CELLS = 8
 MIN_SPREAD = 0.2
 MIN_LATENT_SPREAD = 1.0
 MIN_RESIDUAL = 1e-3
-BLOCK_ROWS = 16_384
+BLOCK_CELLS = 256
 LEVELS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
 """Quantiles of the mirror image that are tried as levels."""
 
@@ -135,42 +135,52 @@ def fit_pair(
     pair = Pair(now).against(past)
     a, b = pair.now, pair.past
     valid = np.ones(a.fine.shape[1:], bool) if pair.hidden is None else ~pair.hidden
-    rows_now, rows_past = (_rows(one, valid) for one in (a, b))
-    forward, backward, residual_spread = _predictions(rows_now, rows_past, now["fine"].shape[1], rule.ridge)
-    del rows_now, rows_past
-    usable = np.asarray(valid.all(axis=0))
-    spectra_now, spectra_past = (_standardised(one.coarse).transpose(1, 2, 0) for one in (a, b))
-    mean, whiten = _whitening(spectra_past[usable], rule.shrink)
-    medians, nothing = Medians(), np.zeros(usable.shape, dtype=np.float32)
-    evidence = Evidence(*[nothing] * len(Evidence._fields))
+    (forward, left_now), (backward, left_past) = (_prediction(*two, valid, rule.ridge) for two in ((b, a), (a, b)))
+    residual_spread = np.concatenate([left_now, left_past]) + MIN_RESIDUAL
     signed = Signed.for_bands(bands, statistics_now, statistics_past)
-    if signed is not None:
-        falls = signed.falls(pair)
-        medians = signed.medians(falls, usable)
-        rare_past = damping(_unusual(spectra_past, (mean, whiten)), rule)
-        rare_now = damping(_unusual(spectra_now, _whitening(spectra_now[usable], rule.shrink)), rule)
-        loss, gain = signed.loss(falls, medians) * rare_past, signed.loss(falls, medians, mirrored=True) * rare_now
-        for one in (loss, gain):
-            one[~usable] = np.inf
-        evidence = evidence._replace(loss=loss, gain=gain)
-        if signed.sees_water:
-            wet, dry = signed.water(falls, medians), signed.water(falls, medians, mirrored=True)
-            for one in (wet, dry):
-                one[~usable] = np.inf
-            evidence = evidence._replace(wet=wet, dry=dry)
+    (mean, whiten), medians, evidence = _directed(pair, np.asarray(valid.all(axis=0)), signed, rule)
     model = PairModel(
         forward, backward, mean, whiten, medians, loss_weight=0.0, water_weight=0.0, event_weight=0.0,
         event_above=0.0, residual_spread=residual_spread, surprise=(0.0, 1.0), latent=(0.0, 1.0),
     )  # fmt: skip
+    residual = Comparison(model, rule, bands, statistics_now, statistics_past).residual(pair)
     if event is not None:
         there = EventTest(event, bands, statistics_now, statistics_past, model.residual_map)
         back = EventTest(event, bands, statistics_past, statistics_now, model.mirrored_map)
-        evidence = evidence._replace(
-            event=there.log_odds(pair.rows), undone=back.log_odds(Pair(past).against(now).rows)
-        )
-    residual = Comparison(model, rule, bands, statistics_now, statistics_past).residual(pair)
+        evidence = evidence._replace(event=there.log_odds(pair.rows))
+        del pair, a, b
+        evidence = evidence._replace(undone=back.log_odds(Pair(past).against(now).rows))
     latent = (0.0, 1.0) if latent_distance is None else _median_spread(latent_distance, MIN_LATENT_SPREAD)
     return replace(model, surprise=_median_spread(residual, MIN_SPREAD), latent=latent), evidence
+
+
+def _directed(
+    pair: Pair, usable: NDArray[np.bool_], signed: Signed | None, rule: ScoreRule
+) -> tuple[tuple[F64, F64], Medians, Evidence]:
+    """What is usual of the past look's coarse spectra (mean, whitening), medians of falls, and signed evidence.
+
+    Args:
+        usable: bool (N, 16), coarse sub-cells that are seen in both.
+        signed: of the two looks, where their bands tell it.
+    """
+    nothing = np.zeros(usable.shape, dtype=np.float32)
+    evidence = Evidence(*[nothing] * len(Evidence._fields))
+    usual, rare_past = _usual_spectra(pair.past, usable, rule)
+    if signed is None:
+        return usual, Medians(), evidence
+    _, rare_now = _usual_spectra(pair.now, usable, rule)
+    falls = signed.falls(pair)
+    medians = signed.medians(falls, usable)
+    loss, gain = signed.loss(falls, medians) * rare_past, signed.loss(falls, medians, mirrored=True) * rare_now
+    for one in (loss, gain):
+        one[~usable] = np.inf
+    evidence = evidence._replace(loss=loss, gain=gain)
+    if signed.sees_water:
+        wet, dry = signed.water(falls, medians), signed.water(falls, medians, mirrored=True)
+        for one in (wet, dry):
+            one[~usable] = np.inf
+        evidence = evidence._replace(wet=wet, dry=dry)
+    return usual, medians, evidence
 
 
 def weigh(evidence: Sequence[tuple[NDArray[np.bool_], Evidence]], history: int, rule: ScoreRule) -> Weights:
@@ -236,60 +246,51 @@ def _excess(effect: F32, mirrored: F32, scale: float, power: float) -> float:
     return float((excess / (excess + scale)) ** power)
 
 
-def _unusual(spectra: NDArray[np.floating[Any]], model: tuple[F64, F64]) -> F64:
-    """Squared Mahalanobis distance over the number of bands: (n, 16, B) -> (n, 16)."""
-    mean, whiten = model
-    return np.asarray((((spectra - mean) @ whiten.T) ** 2).mean(axis=2))
+def _usual_spectra(seen: Seen, usable: NDArray[np.bool_], rule: ScoreRule) -> tuple[tuple[F64, F64], F32]:
+    """(mean, whitening) of a look's coarse spectra, and the damping of rare ones, (N, 16)."""
+    spectra = _standardised(seen.coarse).transpose(1, 2, 0)
+    mean, whiten = _whitening(spectra[usable], rule.shrink)
+    unusual = (((spectra - mean) @ whiten.T) ** 2).mean(axis=2)  # squared Mahalanobis distance over the bands
+    return (mean, whiten), damping(unusual, rule)
 
 
-def _rows(seen: Seen, valid: NDArray[np.bool_]) -> F32:
-    """Standardised spectra of the valid fine sub-cells, float32 (rows, B), exact; see `Seen.spectra`.
-
-    Those of a whole sample are the most that the pre-scan holds: only a block at a time is widened to float64.
-    """
-    spectra = seen.spectra
-    rows = spectra.reshape(len(spectra), -1) if valid.all() else spectra[:, valid]
-    rows -= INPUT_ZERO
-    rows *= np.float32(INPUT_STEP)
-    return rows.T
+def _rows(seen: Seen, valid: NDArray[np.bool_], cells: slice) -> F64:
+    """Standardised spectra of the valid fine sub-cells of some cells, float64 (rows, B); see `Seen.spectra`."""
+    spectra, shown = seen.spectra(cells), valid[:, cells]
+    return _standardised(spectra.reshape(len(spectra), -1) if shown.all() else spectra[:, shown]).T
 
 
-def _predictions(now: F32, past: F32, fine: int, ridge: float) -> tuple[F64, F64, F64]:
-    """Maps forward and backward, (B + 1, F), and the usual size (2 F,) of what they leave; see `PairModel`.
+def _blocks(source: Seen, target: Seen, valid: NDArray[np.bool_]) -> Iterator[tuple[F64, F64]]:
+    """`_rows` of both, some cells at a time: those of a whole sample would be the most that a run ever holds."""
+    for start in range(0, len(source.records), BLOCK_CELLS):
+        cells = slice(start, start + BLOCK_CELLS)
+        yield _rows(source, valid, cells), _rows(target, valid, cells)
+
+
+def _prediction(source: Seen, target: Seen, valid: NDArray[np.bool_], ridge: float) -> tuple[F64, F64]:
+    """Linear map from all bands of one look to the 10 m ones of the other, with the constant in its last row.
 
     Args:
-        now, past: of `_rows`, fine bands first.
-        fine: F, how many of the bands are fine.
+        valid: bool (4, N, 16), sub-cells that are seen in both.
+
+    Returns:
+        The map, (B + 1, F), and the median size of what it leaves, as a standard deviation: (F,).
     """
-    forward = _ridge(past, now[:, :fine], ridge)
-    backward = _ridge(now, past[:, :fine], ridge)
-    spread = [_usual_size(past, now[:, :fine], forward), _usual_size(now, past[:, :fine], backward)]
-    return forward, backward, np.concatenate(spread) + MIN_RESIDUAL
-
-
-def _blocks(source: F32, target: F32) -> Iterator[tuple[F64, F64]]:
-    """Rows of both, widened, some at a time."""
-    for start in range(0, len(source), BLOCK_ROWS):
-        part = slice(start, start + BLOCK_ROWS)
-        yield source[part].astype(np.float64), target[part].astype(np.float64)
-
-
-def _ridge(source: F32, target: F32, ridge: float) -> F64:
-    """Linear map (B + 1, F) with the constant in its last row."""
-    mean, target_mean = (one.mean(axis=0, dtype=np.float64) for one in (source, target))
-    gram, cross = np.zeros((len(mean), len(mean))), np.zeros((len(mean), len(target_mean)))
-    for seen, wanted in _blocks(source, target):
-        seen -= mean
-        gram += seen.T @ seen
-        cross += seen.T @ (wanted - target_mean)
-    slope = np.linalg.solve(gram / len(source) + ridge * np.eye(len(mean)), cross / len(source))
-    return np.vstack([slope, target_mean - mean @ slope])
-
-
-def _usual_size(source: F32, target: F32, prediction: F64) -> F64:
-    """Median size of what spectra (rows, B) leave of a target (rows, F), as a standard deviation: (F,)."""
-    left = [np.abs(wanted - seen @ prediction[:-1] - prediction[-1]) for seen, wanted in _blocks(source, target)]
-    return np.asarray(1.4826 * np.median(np.concatenate(left), axis=0, overwrite_input=True))
+    fine, count = len(target.fine), int(valid.sum())
+    sums = [(rows.sum(axis=0), wanted.sum(axis=0)) for rows, wanted in _blocks(source, target, valid)]
+    mean, target_mean = (np.sum(one, axis=0) / count for one in zip(*sums, strict=True))
+    gram, cross = np.zeros((len(mean), len(mean))), np.zeros((len(mean), fine))
+    for rows, wanted in _blocks(source, target, valid):
+        rows -= mean
+        gram += rows.T @ rows
+        cross += rows.T @ (wanted[:, :fine] - target_mean[:fine])
+    slope = np.linalg.solve(gram / count + ridge * np.eye(len(mean)), cross / count)
+    constant = target_mean[:fine] - mean @ slope
+    left, end = np.empty((count, fine)), 0
+    for rows, wanted in _blocks(source, target, valid):
+        start, end = end, end + len(rows)
+        left[start:end] = np.abs(wanted[:, :fine] - rows @ slope - constant)
+    return np.vstack([slope, constant]), 1.4826 * np.median(left, axis=0, overwrite_input=True)
 
 
 def _whitening(spectra: F64, shrink: float) -> tuple[F64, F64]:

@@ -142,6 +142,7 @@ def run(args: argparse.Namespace) -> int:
     from onboard.infer.runtime import load_encoder
     from onboard.keeper import Keeper
     from onboard.loop import Detector
+    from onboard.resident import give_back
     from onboard.sense.acquisition import Acquisition
     from onboard.sense.raster import DECODED_BYTES, set_cache
     from onboard.store import Store
@@ -154,6 +155,8 @@ def run(args: argparse.Namespace) -> int:
     runtime = args.runtime or (budget and budget.runtime) or "onnx"
     streams, bad_streams = _open_streams(args.streams)
     with stages.time("load model"):
+        if budget is not None and budget.memory_mb is not None:
+            give_back()  # what opening the streams needed
         keeper = Keeper(
             lambda bundle: load_encoder(bundle, runtime, args.precision, batch=DetectConfig.batch),
             lambda: _pick_bundle(args.bundle, streams),

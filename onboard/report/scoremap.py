@@ -19,6 +19,7 @@ from rasterio.transform import Affine
 from onboard.report.geojson import timestamp
 from onboard.report.outcome import CellStatus, Outcome, PassResult
 from onboard.report.places import Place, places
+from onboard.resident import give_back
 from onboard.sense.grid import CELL
 
 BLOCK = 256
@@ -57,6 +58,7 @@ def _cog(place: Place, bundle: Mapping[str, Any], what: str) -> bytes:
         profile["nodata"] = float("nan")
     if place.grid.crs:
         profile["crs"] = CRS.from_wkt(place.grid.crs)
+        give_back()  # PROJ's database
     with MemoryFile() as memory:
         with memory.open(**profile) as file:
             for band, result in enumerate(newest_first, start=1):

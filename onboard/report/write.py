@@ -11,6 +11,7 @@ from pathlib import Path
 from onboard.errors import DiskFullError
 from onboard.report import geojson, page, scoremap, summary
 from onboard.report.outcome import Outcome
+from onboard.resident import give_back
 
 NUMBERED = re.compile(r"(?:score|status)(?:_\d+)?\.tif")
 
@@ -36,6 +37,7 @@ def write_all(outcome: Outcome, out_dir: Path) -> list[Path]:
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
         for make in contents:
+            give_back()  # what the one before needed: GDAL's code for maps alone is 20 MB
             written += [_write(out_dir / name, data) for name, data in make().items()]
         names = [path.name for path in written]
         for stale in sorted(out_dir.iterdir()):

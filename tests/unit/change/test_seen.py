@@ -36,8 +36,8 @@ def test_every_sub_cell_is_in_its_place():
     coarse = records["coarse"].reshape(7, C, COARSE, COARSE)
     for quarter, (down, right) in enumerate(np.ndindex(2, 2)):
         assert (seen.fine[:, quarter] == fine[:, :, down::2, right::2].reshape(7, F, BLOCK).transpose(1, 0, 2)).all()
-        assert (seen.spectra[F:, quarter] == coarse.reshape(7, C, BLOCK).transpose(1, 0, 2)).all()
-    assert (seen.spectra[:F] == seen.fine).all()
+        assert (seen.spectra(slice(None))[F:, quarter] == coarse.reshape(7, C, BLOCK).transpose(1, 0, 2)).all()
+    assert (seen.spectra(slice(1, 4))[:F] == seen.fine[:, :, 1:4]).all()
     blocks = fine.reshape(7, F, COARSE, 2, COARSE, 2).mean(axis=(3, 5)).reshape(7, F, BLOCK)
     assert (seen.coarse[:F] == blocks.transpose(1, 0, 2)).all()
     assert (seen.means[:F] == fine.mean(axis=(2, 3)).T).all()
@@ -65,7 +65,7 @@ def test_a_folded_map_is_the_map_and_takes_the_past_that_was_laid_last():
     weights = folded(given, F)
     fine, others = pair.against(second).product(weights)
     found = fine + others[:, None]
-    rows = [Seen(second).spectra, Seen(now).spectra, np.ones((1, QUARTERS, 6, BLOCK))]
+    rows = [Seen(second).spectra(slice(None)), Seen(now).spectra(slice(None)), np.ones((1, QUARTERS, 6, BLOCK))]
     assert found == pytest.approx(np.einsum("rk,kqnb->rqnb", given, np.concatenate(rows)), abs=2e-2)
     assert (pair.others[-1] == ONE).all()
     assert (found.astype(np.float64).mean(axis=(1, 3)) == pair.mean(weights)).all()
