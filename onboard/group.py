@@ -1,11 +1,15 @@
 """A chunk group: what was found in some chunks, until it is committed as one.
 
-The memory is written first (idempotent), then everything else in one transaction of the state (`store/__init__.py`).
+The memory is written first (idempotent), then everything else in one transaction of the state (`store/__init__.py`). A
+thread of its own writes, one group at a time, so that no look waits for the disk; until it has, nothing else may touch
+the store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Self
 
 from onboard.ahead import Part
 from onboard.change.record import Records
@@ -13,6 +17,7 @@ from onboard.clock import Stages
 from onboard.downlink.asked import Asked
 from onboard.downlink.choose import Chooser
 from onboard.found import chunk_row, not_looked_at
+from onboard.governor import Decision
 from onboard.run import Run
 from onboard.store import Store
 from onboard.store.rows import ChunkRow, NewProduct
@@ -20,7 +25,8 @@ from onboard.strips import Strips
 
 
 class Group:
-    """The chunks of one acquisition since the last commit.
+    """The chunks of one acquisition since the last commit. Use as a context manager: what was committed is on the disk
+    when it ends.
 
     Args:
         store: all effects go there.
@@ -50,6 +56,18 @@ class Group:
         self._rows: list[tuple[ChunkRow, Records | None]] = []
         self._asked: list[NewProduct] = []
         self._counters: dict[str, int] = {}
+        self._writer = ThreadPoolExecutor(1, "store")
+        self._writing: Future[float] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._written()
+        finally:
+            self._writer.shutdown()
 
     @property
     def cells(self) -> int:
@@ -85,28 +103,42 @@ class Group:
         run.tiles += 0 if part.skipped else chunk.cells
 
     def commit(self) -> None:
-        """Write everything and begin anew; nothing where there is nothing.
+        """Hand everything over to be written, and begin anew; nothing where there is nothing.
 
         Raises:
-            ModelError: the model cannot be trusted; nothing was written.
+            ModelError: the model cannot be trusted; nothing of it will be written.
+            OnboardError: what was handed over before could not be written.
         """
         if not self._rows:
             return
         self._vouch([records for _, records in self._rows if records is not None])
         products = [*self._chooser.collect(), *self._asked]  # what was asked for replaces the same cell chosen by score
+        self._written()
+        self._writing = self._writer.submit(self._write, self._rows, products, self._counters, self._strips.decisions())
+        self._rows, self._asked, self._counters = [], [], {}
+
+    def _write(
+        self, rows: Sequence[tuple[ChunkRow, Records | None]], products: Sequence[NewProduct],
+        counters: Mapping[str, int], decided: Sequence[Decision],
+    ) -> float:  # fmt: skip
+        """In the thread that writes; how many seconds it took."""
         begun = self._stages.now()
         with self._stages.time("store"):
             self._store.memory.write(
-                self._memory_id, [(row.chunk, records) for row, records in self._rows if records is not None]
+                self._memory_id, [(row.chunk, records) for row, records in rows if records is not None]
             )
             self._store.state.commit(
-                self._acquisition, [row for row, _ in self._rows], products, self._counters, self._budget_bytes,
-                self._strips.decisions(),
-            )  # fmt: skip
-        self._strips.committed(self._stages.now() - begun)
-        self._rows.clear()
-        self._asked.clear()
-        self._counters.clear()
+                self._acquisition, [row for row, _ in rows], products, counters, self._budget_bytes, decided
+            )
+        return self._stages.now() - begun
+
+    def _written(self) -> None:
+        """Wait until what was handed over is on the disk; raises what kept it from there."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            begun = self._stages.now()
+            seconds = writing.result()
+            self._strips.committed(seconds, self._stages.now() - begun)
 
     def _count(self, kind: str, n: int) -> None:
         self._counters[kind] = self._counters.get(kind, 0) + n

@@ -50,8 +50,8 @@ from onboard.succession import look
 
 STATE_BYTES_PER_CELL = 8
 """Status, score, and their share of a row."""
-GROUP_BYTES = 4_000_000
-"""Candidates that are held in memory before a chunk group is committed early."""
+GROUP_BYTES = 2_000_000
+"""Candidates that are held in memory before a chunk group is committed early; as many may be on their way to disk."""
 
 Progress = Callable[[Acquisition, int, int], None]
 """Called after each chunk with (acquisition, cells done, cells in all)."""
@@ -231,9 +231,11 @@ class Detector:
         )  # fmt: skip
         with ExitStack() as stack:
             wanted = stack.enter_context(Asked(self.queries, arrival.acquisition, grid, self.artefact))
-            group = Group(
-                self.store, row.id, begun.memory_id, chooser, wanted, strips, self.stages, self.vouch,
-                self.config.budget_bytes,
+            group = stack.enter_context(
+                Group(
+                    self.store, row.id, begun.memory_id, chooser, wanted, strips, self.stages, self.vouch,
+                    self.config.budget_bytes,
+                )
             )  # fmt: skip
             comparers = [
                 Comparer(

@@ -1,7 +1,7 @@
 """The strips of one acquisition as they pass through the loop: asks the governor about each, and times it.
 
-Knows the clock through `Stages` alone. A strip's time for the governor is from the end of the one before it, commits
-left out; its latency is from the start of its first read to its last score.
+Knows the clock through `Stages` alone. A strip's time for the governor is from the end of the one before it, waiting
+for commits left out; its latency is from the start of its first read to its last score.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ class Strips:
         self._last, self._committing = now, 0.0
         self._finished.append(decision)
 
-    def committed(self, seconds: float) -> None:
-        """A chunk group was committed in so many seconds."""
-        self._committing += seconds
+    def committed(self, seconds: float, waited: float) -> None:
+        """A chunk group was committed in so many seconds, of which the loop waited for some."""
+        self._committing += waited
         self._timing.commit.append(seconds)
 
     def decisions(self) -> list[Decision]:
