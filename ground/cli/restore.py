@@ -12,12 +12,15 @@ import typer
 
 from onboard.errors import OnboardError
 
-SR_NETWORKS = ("anchored", "anchored-rep", "srcnn", "vdsr-compact", "vdsr", "edsr-compact", "fsrcnn", "fsrcnn-s")
+SR_NETWORKS = (
+    "anchored", "anchored-wide", "anchored-rep", "srcnn", "vdsr-compact", "vdsr", "edsr-compact", "fsrcnn", "fsrcnn-s",
+)  # fmt: skip
 DENOISE_NETWORKS = ("anchored", "anchored-mixed", "dncnn-compact", "sscanet")
 OPTIMISERS = ("adam", "muon")
+LOSSES = ("l1", "psnr")
 OBJECTIVES = ("supervised", "noise2void", "noisier2noise", "neighbor2neighbor")
 """Keys of the tables in `ground.models.restorers` and `ground.training.denoisers`, here without importing torch."""
-SIZES = (0.7, 0.5, 0.35)
+SIZES = (0.5, 0.35, 0.25, 0.18)
 """At which photographs are learnt from: reduced until their edges are as sharp as those of the usual test sets."""
 EPILOG = "Exit codes: 0 trained, 2 wrong options, 3 a folder or file cannot be used."
 
@@ -42,18 +45,20 @@ def sr(
     network: Annotated[str, typer.Option(help=f"One of {', '.join(SR_NETWORKS)}.")] = "anchored",
     imagery: Imagery = "natural", keep_out: KeepOut = None, hold_out: HoldOut = None, steps: Steps = 4000,
     batch: Batch = 16, side: Side = 48, lr: Rate = 2e-3, optimiser: Optimiser = "adam",
+    loss: Annotated[str, typer.Option(help=f"{' or '.join(LOSSES)}: absolute error, or what PSNR averages.")] = "l1",
     rounded: Round = False, start: Start = None, resume: Resume = None, seed: Seed = 0,
 ) -> None:  # fmt: skip
     """Train a network that enlarges: natural images reduced by bicubic, Sentinel-2 by the sensor's MTF."""
     _choose(network, SR_NETWORKS, "--network")
     _choose(optimiser, OPTIMISERS, "--optimiser")
+    _choose(loss, LOSSES, "--loss")
     from ground.training.crops import enlarged_pairs
 
     pictures = _pictures(data, imagery, keep_out, hold_out)
     sensor = imagery == "sentinel2"
     pairs = enlarged_pairs(pictures, scale, sensor, (1.0,) if sensor else SIZES)
     values = {"network": network, "scale": scale, "imagery": imagery, "steps": steps, "batch": batch, "side": side}
-    values |= {"learning_rate": lr, "optimiser": optimiser, "rounded": rounded, "seed": seed}
+    values |= {"learning_rate": lr, "optimiser": optimiser, "rounded": rounded, "seed": seed, "loss": loss}
     values["hold_out"] = tuple(hold_out or ())
     _train(values, pairs, pictures, out, start, resume)
 
@@ -81,7 +86,7 @@ def denoise(
     if snr is not None:
         noise = {"kind": "sensor", "snr": snr} | ({"least": least_snr} if least_snr else {})
     pictures = _pictures(data, imagery, keep_out, hold_out, bands)
-    pairs = noisy_pairs(pictures, model_of(noise), seed)
+    pairs = noisy_pairs(pictures, model_of(noise), seed, (1.0,) if imagery == "sentinel2" else SIZES)
     values = {
         "network": network,
         "scale": 1,

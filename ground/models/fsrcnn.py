@@ -2,12 +2,18 @@
 
 C. Dong, C. C. Loy, X. Tang, "Accelerating the super-resolution convolutional neural network", ECCV 2016,
 doi:10.1007/978-3-319-46475-6_25: FSRCNN is (56, 12, 4), FSRCNN-s (32, 5, 1).
+
+The network is theirs; its first weights are ours. One channel of each layer begins as a path that carries the image
+through to a bicubic deconvolution, so that training begins with bicubic enlargement rather than with nothing.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from ground.scenes.resample import cubic
 
 
 class Fsrcnn(nn.Module):
@@ -26,6 +32,20 @@ class Fsrcnn(nn.Module):
                 nn.init.kaiming_normal_(layer.weight)
                 nn.init.zeros_(torch.as_tensor(layer.bias))
         nn.init.normal_(self.up.weight, std=1e-3)
+        self._carry(scale)
+
+    @torch.no_grad()
+    def _carry(self, scale: int) -> None:
+        """Channel 0 of every layer is the image (the mean of its bands), unchanged by PReLU, as it is not negative."""
+        for layer in self.body:
+            if isinstance(layer, nn.Conv2d):
+                middle = layer.kernel_size[0] // 2
+                layer.weight[0] = 0
+                carried = slice(None) if layer is self.body[0] else slice(1)
+                layer.weight[0, carried, middle, middle] = 1 / layer.weight[0, carried].shape[0]
+        taps = cubic((np.arange(9) - 4 - (scale - 1) / 2) / scale)
+        self.up.bias.zero_()
+        self.up.weight[0] = torch.from_numpy(np.multiply.outer(taps, taps))
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""

@@ -17,6 +17,7 @@ from ground.models.vdsr import Vdsr
 
 SR: Mapping[str, Callable[[int, int], nn.Module]] = {
     "anchored": lambda bands, scale: Anchored(bands, scale, expand=0),
+    "anchored-wide": lambda bands, scale: Anchored(bands, scale, 48, expand=0),
     "anchored-rep": lambda bands, scale: Anchored(bands, scale),
     "srcnn": lambda bands, scale: Srcnn(bands, scale),
     "vdsr-compact": lambda bands, scale: Vdsr(bands, scale, 8, 32),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from ground.scenes.pictures import Picture
 from ground.scenes.resample import bicubic, sensor_shrink, shrink
 
 F32 = NDArray[np.float32]
-FLAT = 0.02
+FLAT = 0.04
 """Standard deviation (of full scale) under which a crop is drawn again, up to `TRIES` times: it teaches little."""
 TRIES = 4
 
@@ -50,10 +51,7 @@ def enlarged_pairs(
     pairs = []
     for picture in pictures:
         for size in sizes:
-            fine = picture.values
-            if size != 1.0:
-                rows, cols = (round(side * size) for side in fine.shape)
-                fine = np.clip(bicubic(fine, (rows, cols), size), 0, 1)
+            fine = _reduced(picture.values, size)
             rows, cols = (side - side % scale for side in fine.shape)
             fine = np.ascontiguousarray(fine[:rows, :cols])
             if sensor:
@@ -64,17 +62,28 @@ def enlarged_pairs(
     return pairs
 
 
-def noisy_pairs(pictures: Sequence[Picture], noise: Gaussian | Sensor, seed: int) -> list[Pair]:
-    """Each picture with noise, in rows as they come from the sensor, and destriped as on board."""
+def _reduced(picture: F32, size: float) -> F32:
+    """(H, W) to `size` of its sides, by antialiased bicubic."""
+    if size == 1.0:
+        return picture
+    rows, cols = (round(side * size) for side in picture.shape)
+    return np.clip(bicubic(picture, (rows, cols), size), 0, 1)
+
+
+def noisy_pairs(
+    pictures: Sequence[Picture], noise: Gaussian | Sensor, seed: int, sizes: Sequence[float] = (1.0,)
+) -> list[Pair]:
+    """Each picture with noise, in each of `sizes`, in rows as they come from the sensor, and destriped as on board."""
     pairs = []
-    for index, picture in enumerate(pictures):
+    for index, (picture, size) in enumerate(product(pictures, sizes)):
         rng = np.random.default_rng((seed, 7, index))
         one = noise.drawn(rng) if isinstance(noise, Sensor) else noise
-        planes = picture.values.reshape(-1, *picture.values.shape[-2:])
+        values = _reduced(picture.values, size)
+        planes = values.reshape(-1, *values.shape[-2:])
         fine = len(planes) - picture.coarse
         parts = [_noisy(plane, one, rng) for plane in planes[:fine]]
         parts += [_repeated(_noisy(plane[::2, ::2], one, rng)) for plane in planes[fine:]]
-        given, wanted, sigma = (np.stack(part).reshape(picture.values.shape) for part in zip(*parts, strict=True))
+        given, wanted, sigma = (np.stack(part).reshape(values.shape) for part in zip(*parts, strict=True))
         pairs.append(Pair(given, wanted, sigma, grid=2 if picture.coarse else 1))
     return pairs
 

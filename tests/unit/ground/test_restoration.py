@@ -18,7 +18,7 @@ from ground.scenes.resample import enlarge, shrink
 from ground.training.crops import Crops, enlarged_pairs, noisy_pairs
 from ground.training.denoisers import DENOISERS
 from ground.training.denoisers.base import run
-from ground.training.restoration import RestoreRecipe, fit, load_checkpoint
+from ground.training.restoration import RestoreRecipe, adopt, fit, load_checkpoint, psnr_loss
 
 
 def smooth(seed, side=160):
@@ -77,6 +77,34 @@ def test_bicubic_as_convolution_is_matlabs_inside():
     assert np.allclose(found[9:-9, 9:-9], enlarge(image, 3)[9:-9, 9:-9], atol=1e-5)
 
 
+def test_fsrcnn_begins_as_bicubic():
+    torch.manual_seed(0)
+    x = torch.from_numpy(smooth(0, 48))[None, None]
+    with torch.no_grad():
+        found, plain = build("fsrcnn", 1, 2)(x), Bicubic(2)(x)
+    assert (found - plain)[..., 16:-16, 16:-16].abs().mean() < 0.01
+
+
+def test_a_wider_network_begins_where_a_narrower_one_is():
+    torch.manual_seed(0)
+    narrow, wide, other = build("anchored", 1, 2), build("anchored-wide", 1, 2), build("anchored-wide", 1, 3)
+    x = torch.rand(1, 1, 20, 20)
+    fresh = other.body[-1].weight.detach().clone()
+    adopt(wide, narrow)
+    adopt(other, narrow)
+    with torch.no_grad():
+        assert torch.allclose(wide(x), narrow(x), atol=1e-6)
+    assert torch.equal(other.body[-1].weight, fresh)  # its planes mean other places
+    assert torch.equal(other.body[2].weight[:40, :40], narrow.body[2].weight)
+
+
+def test_the_loss_of_psnr_counts_decibels():
+    wanted = torch.zeros(2, 1, 8, 8)
+    found = torch.stack([torch.full((1, 8, 8), level) for level in (0.1, 0.2)])
+    tenfold = psnr_loss(found, wanted) - psnr_loss(found / 10**0.5, wanted)
+    assert tenfold == pytest.approx(np.log(10), abs=0.02)
+
+
 def test_reducing_is_antialiased_as_in_the_published_sets(data_dir):
     folder = data_dir / "natural" / "Set5" / "x2"
     fine, coarse = (np.asarray(Image.open(folder / f"img_001_SRF_2_{k}.png"), np.float32) for k in ("HR", "LR"))
@@ -110,6 +138,13 @@ def test_noise_is_as_strong_as_its_map_says():
         noisy, sigma = model.add(clean, np.random.default_rng(0))
         assert (noisy - clean).std() == pytest.approx(sigma.mean(), rel=0.03)
     assert sigma.mean() == pytest.approx(0.4 / 20, rel=1e-3)
+
+
+def test_each_size_of_a_picture_has_its_noise():
+    whole, half = noisy_pairs(pictures(1), Gaussian(), 0, (1.0, 0.5))
+    assert half.given.shape == (80, 80)
+    assert half.sigma.mean() == pytest.approx(whole.sigma.mean())
+    assert np.abs(half.wanted - shrink(whole.wanted, 2)).mean() < 0.01
 
 
 def test_dead_columns_are_filled():
