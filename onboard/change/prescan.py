@@ -146,13 +146,13 @@ def fit_pairs(
         return {}
     step = math.ceil(sum(map(len, looked.records)) / most)
     now = np.concatenate(looked.records)[::step]
-    old = [
+    old = (  # one after the other: a long memory is not held at once
         (
             np.concatenate([memory.read(one.id, chunk, now.dtype)[0] for chunk in looked.chunks])[::step],
             statistics_from_list(one.statistics),
         )
         for one in past
-    ]
+    )
     models = fit_history(now, statistics, old, rule, bands, output, history, event)
     return {one.key: model for one, model in zip(past, models, strict=True) if model is not None}
 

@@ -6,7 +6,7 @@ evidence and of events, which all of them share.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -66,7 +66,7 @@ class Weights(NamedTuple):
 def fit_history(
     now: Records,
     statistics_now: Sequence[BandStatistics],
-    past: Sequence[tuple[Records, Sequence[BandStatistics]]],
+    past: Iterable[tuple[Records, Sequence[BandStatistics]]],
     rule: ScoreRule,
     bands: Sequence[str],
     output: Tensor,
