@@ -9,8 +9,8 @@ from ground.training.restoration import TrainedRestorer
 NATURAL = """Pictures, none of them of a test set (thumbnails are compared before training): wallpapers of the Debian
 packages `lomiri-wallpapers-16.04`, `lomiri-wallpapers-20.04`, `mate-backgrounds`, `plasma-workspace-wallpapers` and
 `ukui-wallpapers` (free licences, which each package's copyright file names), and sample images of scikit-image 0.16.2
-(without `camera`), SciPy 1.5.4, scikit-learn and Matplotlib; larger ones reduced to 1,500 px, all learnt from at smaller sizes (`SIZES` in
-`ground/cli/restore.py`). Luma of BT.601."""
+(without `camera`), SciPy 1.5.4, scikit-learn and Matplotlib; larger ones reduced to 1,500 px, all learnt from at
+smaller sizes (`SIZES` in `ground/cli/restore.py`). Luma of BT.601."""
 SENTINEL2 = """Contains modified Copernicus Sentinel data 2015-2018: the 10 m bands of the OSCD scenes (Daudt et al.
 2018; labels were not read)."""
 MTF = """Reduced by a Gaussian of MTF 0.3 at the coarse Nyquist frequency together with the coarse pixel's area."""
