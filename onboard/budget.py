@@ -51,7 +51,7 @@ SCORE_BYTES_PER_CELL = 24_000
 TILE_WORK = 8
 """Activations of the network, in times its input."""
 REPORT_BYTES_PER_CELL = 150
-LESS_CACHE_MB = (48.0, 32.0, 24.0, 16.0, 12.0)
+LESS_CACHE_MB = (48.0, 32.0, 24.0)
 """For decoded blocks, where all they need does not fit."""
 
 
