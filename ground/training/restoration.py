@@ -232,22 +232,23 @@ def adopt(net: nn.Module, other: nn.Module) -> None:
     """Take over every weight whose name and shape agree, and narrower layers, so that the wider compute the same.
 
     A wider layer takes the other's weights in its first channels, which see nothing of its new ones (Net2Net, T. Chen
-    et al. 2016, arXiv:1511.05641, with zeros in place of copies); the new channels keep their fresh weights. Layers
-    that cannot hold the other's, or whose count of outputs is that of another scale, stay fresh.
+    et al. 2016, arXiv:1511.05641, with zeros in place of copies); the new channels keep their fresh weights. A first
+    layer of other inputs, and a last one of other outputs, stays fresh: its planes mean something else.
     """
     mine = net.state_dict()
-    last = list(mine)[-1].rpartition(".")[0]
+    kernels = [key for key, value in mine.items() if value.ndim == 4]
+    ends = {kernels[0]: 1, kernels[-1]: 0, kernels[-1].replace("weight", "bias"): 0}
     for key, value in other.state_dict().items():
         fresh = mine.get(key)
         if fresh is None or fresh.ndim != value.ndim:
             continue
-        if fresh.shape != value.shape:
-            narrower = all(a <= b for a, b in zip(value.shape, fresh.shape, strict=True))
-            if not narrower or (key.startswith(f"{last}.") and value.shape[0] != fresh.shape[0]):
-                continue
-        fresh[: len(value)] = 0
-        fresh[tuple(slice(side) for side in value.shape)] = value
-    net.load_state_dict(mine)
+        axis = ends.get(key)
+        same_end = axis is None or fresh.shape[axis] == value.shape[axis]
+        if fresh.shape == value.shape:
+            fresh.copy_(value)
+        elif same_end and all(a >= b for a, b in zip(fresh.shape, value.shape, strict=True)):
+            fresh[: len(value)] = 0
+            fresh[tuple(slice(side) for side in value.shape)] = value
 
 
 @dataclass(frozen=True, eq=False)

@@ -96,6 +96,10 @@ def test_a_wider_network_begins_where_a_narrower_one_is():
         assert torch.allclose(wide(x), narrow(x), atol=1e-6)
     assert torch.equal(other.body[-1].weight, fresh)  # its planes mean other places
     assert torch.equal(other.body[2].weight[:40, :40], narrow.body[2].weight)
+    bands = build("anchored-wide", 4, 2)
+    fresh = bands.body[0].weight.detach().clone()
+    adopt(bands, narrow)
+    assert torch.equal(bands.body[0].weight, fresh)
 
 
 def test_the_loss_of_psnr_counts_decibels():
