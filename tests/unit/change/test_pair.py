@@ -9,7 +9,8 @@ from onboard.change.rule import ScoreRule
 from onboard.change.seen import Pair
 from onboard.change.signed import Signed
 from onboard.change.subcells import INPUT_STEP, INPUT_ZERO
-from onboard.change.usual import fit_history, fit_pair, weigh
+from onboard.change.usual import fit_history, fit_pair
+from onboard.change.weigh import weigh
 from onboard.infer.bundle import Tensor
 from onboard.sense.bands import BAND_SETS
 from onboard.sense.normalise import BandStatistics
