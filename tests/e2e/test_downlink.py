@@ -156,7 +156,7 @@ def test_candidates_that_were_never_coded_are_coded_first(tmp_path, capsys):
 
 def test_another_key_confirms_nothing(folder, capsys):
     with Station(folder, key=bytes(32)) as station:
-        assert downlink(folder, station.at, "--seconds", "2", "--json") == 3
+        assert downlink(folder, station.at, "--seconds", "6", "--json") == 3
     told = json.loads(capsys.readouterr().out)
     assert told["delivered"] == 0 and told["faults"]["forged"] > 0
     assert archived(folder) == SHAS
