@@ -3,6 +3,8 @@ PYTHON ?= python3
 FULL := .venv
 FLIGHT := .venv-flight
 DEMO_OUT := out/demo
+# Compiled when the package is installed, editable or not; see setup.py.
+KERNELS := $(wildcard onboard/native/*.c onboard/native/*.h)
 
 .PHONY: help demo test test-tflite-runtime lint types full-env flight-env clean sim-env sim-image sim-kernel sim-quick sim-cost flash boot
 
@@ -16,7 +18,7 @@ help:
 	@echo "make clean   remove environments, builds and results"
 
 # torch is pinned and installed first: any other way of asking for it pulls several GB of CUDA packages.
-$(FULL)/.stamp: pyproject.toml
+$(FULL)/.stamp: pyproject.toml setup.py $(KERNELS)
 	$(PYTHON) -m venv $(FULL)
 	$(FULL)/bin/pip install --quiet --disable-pip-version-check "torch==2.13.0"
 	$(FULL)/bin/pip install --quiet --disable-pip-version-check --editable ".[dev]"
@@ -42,7 +44,7 @@ types: full-env
 	$(FULL)/bin/mypy
 
 # The flight environment is what a user gets: a built wheel and the flight dependencies.
-$(FLIGHT)/.stamp: pyproject.toml $(shell find onboard -name '*.py' -o -path '*bundles/*' -type f)
+$(FLIGHT)/.stamp: pyproject.toml setup.py $(KERNELS) $(shell find onboard -name '*.py' -o -path '*bundles/*' -type f)
 	rm -rf build dist $(FLIGHT)
 	$(PYTHON) -m venv $(FLIGHT)
 	$(FLIGHT)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
@@ -62,7 +64,7 @@ SIM_KERNEL := out/sim/.kernel
 SIM_SCRIPTS := docker/simulator
 PROFILE ?= raspi3b
 
-$(SIM)/.stamp: pyproject.toml docker/simulator/wheels.txt $(shell find onboard -name '*.py' -o -path '*bundles/*' -type f)
+$(SIM)/.stamp: pyproject.toml setup.py $(KERNELS) docker/simulator/wheels.txt $(shell find onboard -name '*.py' -o -path '*bundles/*' -type f)
 	rm -rf build $(SIM)
 	$(PYTHON) -m venv $(SIM)
 	$(SIM)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(SIM_SCRIPTS)/wheels.txt

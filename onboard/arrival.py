@@ -67,7 +67,7 @@ class Arrival:
         trim()
         pairs = fit_pairs(
             looked, past, memory, statistics, self.rule, self.bundle.bands, self.encoder.artefact.output,
-            self.config.history, self.config.fit_cells, self.bundle.event,
+            self.config.history, self.config.fit_cells, self.bundle.event, self.config.threads,
         )  # fmt: skip
         return Frozen(statistics, displacement, pairs)
 

@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onboard.change.exact import exact_weights, ordered_sum
-from onboard.change.record import COARSE, FINE
+from onboard.change.record import COARSE, FINE, Records
+from onboard.change.seen import Seen
 from onboard.errors import BundleError
+from onboard.native.records import available, clouded
 from onboard.sense.normalise import BandStatistics
 
 F32 = NDArray[np.float32]
@@ -84,35 +86,49 @@ class CloudTest:
         spread = np.array([item.spread for item in statistics])
         median = np.array([item.median for item in statistics])
         weights = (head.relative + head.absolute) * spread * step
-        self._weights = exact_weights(weights[:, list(order)], 10)  # of means of four
-        self._bias = (head.bias + head.absolute @ median - zero * weights.sum(axis=1)).astype(np.float32)[:, None]
-        self._out = head.out.astype(np.float32)[:, None]
+        self._weights = np.ascontiguousarray(exact_weights(weights[:, list(order)], 10))  # of means of four
+        self._bias = (head.bias + head.absolute @ median - zero * weights.sum(axis=1)).astype(np.float32)
+        self._out = head.out.astype(np.float32)
         self._limit = np.float32(np.log(head.threshold / (1 - head.threshold)) - head.out_bias)
 
-    def hidden(self, coarse: F32) -> NDArray[np.bool_]:
+    def hidden(self, records: Records) -> NDArray[np.bool_] | None:
         """Hidden sub-cells.
 
         Only what is hidden over at least 2 x 2 sub-cells (160 m) counts: a single bright roof is no cloud. A margin of
         one sub-cell within the cell is added.
 
         Args:
-            coarse: input of each coarse sub-cell, float32 (B, N, 16), bands in the order given at the start.
+            records: (N,), 10 m bands first in the order given at the start.
 
         Returns:
-            bool (N, 64), on fine sub-cells.
+            bool (N, 64), on fine sub-cells; None where none is.
         """
-        units = self._weights @ coarse.reshape(len(coarse), -1)  # (units, N 16)
-        units += self._bias
-        np.maximum(units, 0, out=units)
-        units *= self._out
-        found = (ordered_sum(units) > self._limit).reshape(-1, COARSE, COARSE)
-        if not found.any():
-            return np.zeros((len(found), FINE * FINE), dtype=bool)
-        blocks = found[:, :-1, :-1] & found[:, 1:, :-1] & found[:, :-1, 1:] & found[:, 1:, 1:]  # (N, 3, 3)
-        # a block covers 2 x 2 sub-cells, with the margin 4 x 4
-        wide = np.pad(blocks, ((0, 0), (2, 2), (2, 2)))
-        rows = wide[:, :-3] | wide[:, 1:-2] | wide[:, 2:-1] | wide[:, 3:]
-        near = rows[:, :, :-3] | rows[:, :, 1:-2] | rows[:, :, 2:-1] | rows[:, :, 3:]
+        fits = available(records["fine"].shape[1], records["coarse"].shape[1])
+        bits = self._compiled(records) if fits else self._found(records)
+        bits &= (bits >> 1) & 0x7777  # with the neighbour to the right: four columns of four bits, the last has none
+        bits &= bits >> COARSE  # with those below: now a bit says that 2 x 2 from here on are hidden
+        (cells,) = np.nonzero(bits)
+        if not len(cells):
+            return None
+        wide = bits[cells]
+        wide |= (wide << 1) | ((wide & 0x3333) << 2) | ((wide & 0xEEEE) >> 1)  # 2 wide, with the margin 4
+        wide |= (wide << COARSE) | (wide << 2 * COARSE) | (wide >> COARSE)
+        near = np.unpackbits(wide.view(np.uint8), bitorder="little").reshape(-1, COARSE, COARSE)
         factor = FINE // COARSE
-        fine: NDArray[np.bool_] = near.repeat(factor, axis=1).repeat(factor, axis=2).reshape(-1, FINE * FINE)
-        return fine
+        hidden = np.zeros((len(records), FINE * FINE), dtype=np.bool_)
+        hidden[cells] = near.repeat(factor, axis=1).repeat(factor, axis=2).reshape(-1, FINE * FINE)
+        return hidden
+
+    def _found(self, records: Records) -> NDArray[np.uint16]:
+        """Coarse sub-cells that look hidden by themselves, a bit each, (N,)."""
+        coarse = Seen(records).coarse
+        units = self._weights @ coarse.reshape(len(coarse), -1)  # (units, N 16)
+        units += self._bias[:, None]
+        np.maximum(units, 0, out=units)
+        units *= self._out[:, None]
+        found = (ordered_sum(units) > self._limit).reshape(len(records), -1)
+        return np.packbits(found, axis=1, bitorder="little").view("<u2").reshape(-1)
+
+    def _compiled(self, records: Records) -> NDArray[np.uint16]:
+        """The same."""
+        return clouded(records, self._weights, self._bias, self._out, float(self._limit))

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from onboard.change.exact import ordered_sum
 from onboard.change.record import coarse_bands, fine_bands
-from onboard.change.seen import BLOCK, QUARTERS, Folded, Rows, by_cell, folded
+from onboard.change.seen import BLOCK, QUARTERS, Folded, Pair, Rows, by_cell, folded
 from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, top_mean
 from onboard.errors import BundleError
+from onboard.native.compare import MAX_TOP, EventKernel, fits
 from onboard.sense.normalise import BandStatistics
 
 F32 = NDArray[np.float32]
@@ -152,9 +153,14 @@ class EventTest:
         maps = folded(np.concatenate([rows[head.out > 0], rows[head.out < 0]]), len(fine_bands(bands)))
         self._on_fine, self._on_others = maps.fine, -maps.others
         self._raising, self._bias = int((head.out > 0).sum()), np.float32(head.out_bias)
+        self._kernel = EventKernel(maps, self._on_others, self._raising, head.out_bias) if fits(maps, ()) else None
 
-    def log_odds(self, rows: Rows) -> F32:
-        """Log odds of an event, float32 (N, 64), -12..12, quarter by quarter; the least where hidden in either look.
+    def log_odds(self, pair: Pair) -> F32:
+        """Log odds of an event, float32 (N, 64), -12..12, quarter by quarter; the least where hidden in either look."""
+        return self._kernel.log_odds(pair.records, pair.past_records) if self._kernel else self._log_odds(pair.rows)
+
+    def _log_odds(self, rows: Rows) -> F32:
+        """The same.
 
         What the other bands give to a unit is common to all quarters: with f of the 10 m bands and c of the others,
         max(f + c, 0) = max(f, -c) + c, so that c is added once, after the sum over the units. Term after term, as in
@@ -181,9 +187,17 @@ class EventTest:
         np.minimum(units[lowering], less[lowering], out=units[lowering])
         np.add.reduce(units, axis=0, out=out)
 
-    def evidence(self, rows: Rows, floor: float, top: int) -> F32:
-        """How far the mean of a cell's `top` greatest log odds exceeds `floor`, float32 (N,), 0 or more."""
-        return exceeding(self.log_odds(rows), floor, top)
+    def evidence(self, pair: Pair, asked: NDArray[np.bool_], floor: float, top: int) -> F32:
+        """How far the mean of a cell's `top` greatest log odds exceeds `floor`, float32 (N,), 0 or more; 0 for cells
+        that are not asked for."""
+        if self._kernel is not None and top <= MAX_TOP:
+            return self._kernel(pair.records, pair.past_records, asked, floor, top)
+        found = np.zeros(len(pair), dtype=np.float32)
+        cells = np.flatnonzero(asked)
+        if len(cells):
+            rows = pair.rows if len(cells) == len(pair) else pair.rows.of(cells)
+            found[cells] = exceeding(self._log_odds(rows), floor, top)
+        return found
 
 
 def exceeding(log_odds: F32, floor: float, top: int) -> F32:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onboard.change.cloud import CloudTest
 from onboard.change.record import (
     COARSE_PX,
+    FINE,
     FINE_PX,
     FLAG_CLEAR,
     Records,
@@ -21,17 +22,20 @@ from onboard.change.record import (
     seal,
     unpack_valid,
 )
-from onboard.change.seen import Seen
+from onboard.change.seen import ALL
 from onboard.change.subcells import INPUT_STEP, INPUT_ZERO
 from onboard.clock import Stages
 from onboard.errors import BundleError
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
+from onboard.native.records import Preparer, available
 from onboard.sense.acquisition import U16, BandInfo, Mask
 from onboard.sense.grid import CELL
 from onboard.sense.normalise import BandStatistics, input_table, quantised_table
 from onboard.sense.tiles import U8, apply_table, sub_cell_means, sub_cell_share, to_tiles, valid_pixels
 
+PART_CELLS = 48
+"""Whose tiles take half a megabyte in ten bands."""
 SUB_CELL_VALID = 0.5
 """A sub-cell with less than this share of valid pixels takes no part in comparisons."""
 
@@ -43,14 +47,18 @@ class Look:
     Attributes:
         records: sealed records (cells,); clear ones carry FLAG_CLEAR.
         valid: bool (H, W) of the chunk's pixels.
+        whole: all of them are.
     """
 
     records: Records
     valid: Mask
+    whole: bool = False
 
     def visible(self) -> NDArray[np.float32]:
         """Share of each cell that can be seen, float32 (cells,); what only the cloud test hides counts half: at the
         edges of clouds and of water it hides too much."""
+        if self.whole and (self.records["valid"] == ALL).all():
+            return np.ones(len(self.records), dtype=np.float32)
         data = _by_cell(self.valid).mean(axis=(1, 3), dtype=np.float32).reshape(-1)
         clear = unpack_valid(self.records["valid"]).mean(axis=1, dtype=np.float32)
         return np.asarray((data + np.minimum(clear, data)) / 2, dtype=np.float32)
@@ -115,8 +123,9 @@ class Looker:
         self._fine, self._coarse = fine_bands(bundle.bands), coarse_bands(bundle.bands)
         order = self._fine + self._coarse
         self._cloud = bundle.cloud and CloudTest(bundle.cloud, statistics, order, INPUT_STEP, INPUT_ZERO)
-        self._plane = np.empty(max_cells * CELL * CELL, dtype=np.uint8)
-        self._tiles = np.empty((max_cells, len(bundle.bands), CELL, CELL), dtype=np.uint8)
+        fits = available(len(self._fine), len(self._coarse))
+        self._preparer = Preparer(self._tables, self.dtype, self._fine, self._coarse, INPUT_ZERO) if fits else None
+        self._tiles = np.empty((0 if fits else max_cells, len(bundle.bands), CELL, CELL), dtype=np.uint8)
 
     def fine(self, dn: U16, quality: Mask | None) -> U8:
         """Network input of the 10 m bands of a chunk, uint8 (F, H, W)."""
@@ -126,30 +135,52 @@ class Looker:
             self._apply(dn, band, hidden, plane)
         return out
 
-    def prepare(self, dn: U16, quality: Mask | None) -> tuple[U8, Records, Mask]:
-        """What of a look precedes the encoder.
+    def parts(self, height: int, width: int) -> list[tuple[slice, slice]]:
+        """Lines of a chunk of so many px, and the cells in them, that are prepared and encoded together: with compiled
+        kernels few enough that their tiles stay in the processor's cache."""
+        rows, cols = height // CELL, width // CELL
+        step = max(1, PART_CELLS // cols) if self._preparer is not None else rows
+        starts = range(0, rows, step)
+        return [(slice(r * CELL, (r + step) * CELL), slice(r * cols, (r + step) * cols)) for r in starts]
+
+    def prepare(self, dn: U16, quality: Mask | None, records: Records, valid: Mask) -> tuple[U8, bool]:
+        """What of a look precedes the encoder, of whole cells.
+
+        Args:
+            records: (cells,), the means are filled in.
+            valid: bool (H, W), filled in.
 
         Returns:
-            Tiles, uint8 (cells, B, 32, 32) and overwritten next time; records (cells,) without latents, not sealed;
-            valid pixels, bool (H, W).
+            Tiles, uint8 (cells, B, 32, 32) and overwritten next time; whether all pixels are valid.
         """
-        valid = valid_pixels(dn, quality)
+        if len(self._tiles) < len(records):
+            self._tiles = np.empty((len(records), len(self._tables), CELL, CELL), dtype=np.uint8)
+        tiles = self._tiles[: len(records)]
+        if self._preparer is not None and dn.strides[2] == dn.itemsize:
+            return tiles, self._preparer.prepare(dn, quality, tiles, records, valid)
+        valid[...] = valid_pixels(dn, quality)
         hidden = _hidden(valid)
-        height, width = valid.shape
-        cells = height * width // (CELL * CELL)
-        tiles, plane = self._tiles[:cells], self._plane[: height * width].reshape(height, width)
-        records = np.zeros(cells, dtype=self.dtype)
+        plane = np.empty(valid.shape, np.uint8)
         for bands, field, px in ((self._fine, "fine", FINE_PX), (self._coarse, "coarse", COARSE_PX)):
             for place, band in enumerate(bands):  # a band at a time stays in the processor's cache
                 self._apply(dn, band, hidden, plane)
                 to_tiles(plane, tiles[:, band])
                 records[field][:, place] = sub_cell_means(plane[None], px)[:, 0]
-        share = sub_cell_share(valid, FINE_PX)
-        if self._cloud:
-            share[self._cloud.hidden(Seen(records).coarse)] = 0
+        return tiles, hidden is None
+
+    def _judge(self, records: Records, valid: Mask, whole: bool) -> None:
+        """Which sub-cells take part, and which cells are clear."""
+        share = None if whole else sub_cell_share(valid, FINE_PX)
+        hidden = self._cloud.hidden(records) if self._cloud else None
+        if share is None and hidden is None:
+            records["valid"], records["flags"] = ALL, FLAG_CLEAR
+            return
+        if share is None:
+            share = np.ones((len(records), FINE * FINE), np.float32)
+        if hidden is not None:
+            share[hidden] = 0
         records["valid"] = pack_valid(share >= SUB_CELL_VALID)
         records["flags"] = np.where(share.mean(axis=1) >= self._min_valid, FLAG_CLEAR, 0)
-        return tiles, records, valid
 
     def _apply(self, dn: U16, band: int, hidden: Mask | None, out: U8) -> None:
         apply_table(dn[band], self._tables[band], out)
@@ -164,16 +195,25 @@ class Looker:
             quality: the product's own usable pixels, bool (H, W), or None.
             encode: False leaves the latents zero (a sample that only needs the spectral part).
         """
+        height, width = dn.shape[1:]
+        cells, whole = height * width // (CELL * CELL), True
+        records, valid = np.zeros(cells, dtype=self.dtype), np.empty((height, width), np.bool_)
+        latents = np.empty((cells, self.dtype["latent"].shape[0]), dtype=np.uint8)
+        for lines, part in self.parts(height, width):
+            with self._stages.time("prepare"):
+                usable = None if quality is None else quality[lines]
+                tiles, seen = self.prepare(dn[:, lines], usable, records[part], valid[lines])
+                whole &= seen
+            if encode:
+                with self._stages.time("encode"):
+                    self._encode(tiles, latents[part])
         with self._stages.time("prepare"):
-            tiles, records, valid = self.prepare(dn, quality)
-        if encode:
-            with self._stages.time("encode"):
-                latents = np.empty((len(tiles), self.dtype["latent"].shape[0]), dtype=np.uint8)
-                self._encode(tiles, latents)
+            if encode:
                 records["latent"] = latents
+            self._judge(records, valid, whole)
         with self._stages.time("remember"):
             seal(records)
-        return Look(records, valid)
+        return Look(records, valid, whole)
 
     def _encode(self, tiles: U8, latents: U8) -> None:
         if self._encoder.input_dtype == np.uint8:

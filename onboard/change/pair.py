@@ -30,6 +30,7 @@ from onboard.change.rule import ScoreRule
 from onboard.change.seen import Pair, by_cell
 from onboard.change.signed import Medians, Signed, damping
 from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, top_root_mean
+from onboard.native.compare import UnexplainedKernel, fits
 from onboard.sense.normalise import BandStatistics
 
 F32 = NDArray[np.float32]
@@ -136,9 +137,30 @@ class Comparison:
         self._whiten = exact_weights(whiten, 10)  # of means of four
         offset = -(model.past_whiten @ model.past_mean) / np.sqrt(len(bands)) - INPUT_ZERO * whiten.sum(axis=1)
         self._whiten_offset = offset.astype(np.float32)[:, None]
+        self._loss_counts = self._signed is not None and rule.loss * model.loss_weight > NEGLIGIBLE
+        self._water_counts = (
+            self._signed is not None and self._signed.sees_water and rule.water * model.water_weight > NEGLIGIBLE
+        )
+        self._kernel = self._compiled()
+
+    def _compiled(self) -> UnexplainedKernel | None:
+        """The same in compiled code, where there is any."""
+        rule, tops = self._rule, (self._rule.top_fine, self._rule.top_coarse, self._rule.top_water)
+        if not fits(self._weights, tops):
+            return None
+        signs = None
+        if self._signed is not None and (self._loss_counts or self._water_counts):
+            signs = self._signed.signs(self._model.signed)
+        return UnexplainedKernel(
+            self._weights, rule.cell_mean, tops, signs, self._loss_counts, self._water_counts, self._whiten,
+            self._whiten_offset, (1 + rule.rarity, rule.rarity),
+        )  # fmt: skip
 
     def residual(self, pair: Pair) -> F32:
         """Length of what either pass does not explain of the other, mean of the greatest sub-cells: float32 (N,)."""
+        return self._kernel(pair.records, pair.past_records)[0] if self._kernel else self._residual(pair)
+
+    def _residual(self, pair: Pair) -> F32:
         residual, common = pair.product(self._weights)
         if pair.hidden is None:
             mean = pair.mean(self._weights)
@@ -160,15 +182,12 @@ class Comparison:
         it is on a scale of log odds itself.
         """
         model, rule = self._model, self._rule
-        surprise = (self.residual(pair) - np.float32(model.surprise[0])) / np.float32(model.surprise[1])
-        loss, water = rule.loss * model.loss_weight, rule.water * model.water_weight
-        if self._signed is not None and max(loss, water) > NEGLIGIBLE:
-            falls = self._signed.falls(pair)
-            if loss > NEGLIGIBLE:
-                surprise += np.float32(loss) * self._loss(self._signed.loss(falls, model.signed), pair)
-            if water > NEGLIGIBLE and self._signed.sees_water:
-                gain = _seen(self._signed.water(falls, model.signed), pair)
-                surprise += np.float32(water) * top_root_mean(gain, rule.top_water)
+        residual, loss, water = self._kernel(pair.records, pair.past_records) if self._kernel else self._evidence(pair)
+        surprise = (residual - np.float32(model.surprise[0])) / np.float32(model.surprise[1])
+        if self._loss_counts:
+            surprise += np.float32(rule.loss * model.loss_weight) * loss
+        if self._water_counts:
+            surprise += np.float32(rule.water * model.water_weight) * water
         if latent_distance is not None:
             standard = (latent_distance - np.float32(model.latent[0])) / np.float32(model.latent[1])
             surprise += np.float32(rule.latent) * standard
@@ -176,14 +195,23 @@ class Comparison:
 
     def event(self, pair: Pair, asked: NDArray[np.bool_]) -> F32:
         """Evidence of an event in log odds, weighted, float32 (N,), 0 or more; 0 for cells that are not asked for."""
-        found = np.zeros(len(pair), dtype=np.float32)
-        cells = np.flatnonzero(asked)
-        if self._event is None or not len(cells):
-            return found
-        rows = pair.rows if len(cells) == len(pair) else pair.rows.of(cells)
+        if self._event is None or not asked.any():
+            return np.zeros(len(pair), dtype=np.float32)
         floor, weight = self._rule.event_floor + self._model.event_above, self._rule.event * self._model.event_weight
-        found[cells] = np.float32(weight) * self._event.evidence(rows, floor, self._rule.top_event)
-        return found
+        return np.float32(weight) * self._event.evidence(pair, asked, floor, self._rule.top_event)
+
+    def _evidence(self, pair: Pair) -> tuple[F32, F32, F32]:
+        """Residuals, losses of vegetation and gains of water, float32 (N,) each; 0 where they do not count."""
+        nothing = np.zeros(len(pair), dtype=np.float32)
+        residual, loss, water = self._residual(pair), nothing, nothing
+        if self._signed is not None and (self._loss_counts or self._water_counts):
+            falls = self._signed.falls(pair)
+            if self._loss_counts:
+                loss = self._loss(self._signed.loss(falls, self._model.signed), pair)
+            if self._water_counts:
+                gain = _seen(self._signed.water(falls, self._model.signed), pair)
+                water = top_root_mean(gain, self._rule.top_water)
+        return residual, loss, water
 
     def _loss(self, squares: F32, pair: Pair) -> F32:
         """Loss of vegetation in log units, less where the past was unusual, mean of the greatest: float32 (N,)."""

@@ -136,6 +136,7 @@ class Looked(NamedTuple):
 def fit_pairs(
     looked: Looked, past: Sequence[PastPass], memory: Memory, statistics: Sequence[BandStatistics], rule: ScoreRule,
     bands: Sequence[str], output: Tensor, history: int, most: int, event: EventHead | None = None,
+    threads: int = 1,
 ) -> dict[str, PairModel]:  # fmt: skip
     """What is usual between the acquisition and each past pass with enough common cells, by its key.
 
@@ -153,7 +154,7 @@ def fit_pairs(
         )
         for one in past
     )
-    models = fit_history(now, statistics, old, rule, bands, output, history, event)
+    models = fit_history(now, statistics, old, rule, bands, output, history, event, threads)
     return {one.key: model for one, model in zip(past, models, strict=True) if model is not None}
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onboard.native.library import kernels
+from onboard.native.records import checksums
 from onboard.sense.bands import NATIVE_RESOLUTION_M
 from onboard.sense.grid import CELL
 
@@ -110,7 +112,13 @@ def describe(dtype: np.dtype[Any]) -> str:
 
 def _crc(records: Records) -> NDArray[np.uint32]:
     """CRC-32 (as zlib) over each record but its own last four bytes."""
-    size = records.dtype.itemsize
-    raw = np.ascontiguousarray(records).view(np.uint8).reshape(-1).data
+    return checksum_bytes(np.ascontiguousarray(records), records.dtype.itemsize - 4)
+
+
+def checksum_bytes(records: Records, covered: int) -> NDArray[np.uint32]:
+    """CRC-32 (as zlib) over the first `covered` bytes of each of the records, (N,), which follow each other."""
+    if kernels() is not None:
+        return checksums(records, covered)
+    size, raw = records.dtype.itemsize, records.view(np.uint8).reshape(-1).data
     crc = zlib.crc32
-    return np.array([crc(raw[start : start + size - 4]) for start in range(0, len(raw), size)], dtype=np.uint32)
+    return np.array([crc(raw[start : start + covered]) for start in range(0, len(raw), size)], dtype=np.uint32)

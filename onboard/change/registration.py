@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onboard.change.record import FINE, FINE_PX, Records, is_clear
+from onboard.native.library import kernels
+from onboard.native.records import correlations
 from onboard.sense.grid import CELL
 from onboard.sense.tiles import U8
 
@@ -76,7 +78,7 @@ def estimate(samples: Sequence[Sample]) -> Displacement:
     if len(blocks) < MIN_BLOCKS:
         return Displacement.none()
     step = -(-len(blocks) // MAX_BLOCKS)
-    peaks = [found for block in blocks[::step] if (found := _peak(*_cut(*block))) is not None]
+    peaks = [found for block in blocks[::step] if (found := estimate_peak(*_cut(*block))) is not None]
     if len(peaks) < MIN_BLOCKS:
         return Displacement.none()
     where, moved, weight = (np.array(column) for column in zip(*peaks, strict=True))
@@ -120,21 +122,19 @@ def _cut(sample: Sample, row: int, col: int) -> tuple[tuple[float, float, float]
     return where, pixels, fine.reshape(-1, high * FINE, wide * FINE)
 
 
-def _peak(
+def estimate_peak(
     where: tuple[float, float, float], pixels: U8, past: NDArray[np.uint8]
 ) -> tuple[tuple[float, float, float], tuple[float, float], float] | None:
     """(position, (dy, dx), weight) of the correlation's peak; None where it lies on the border of the search."""
-    reference = _unit(past.astype(np.float64).reshape(len(past), -1))
-    boxes = _box_sums(pixels)  # (F, H - 3, W - 3), sums over 4 x 4 px from each pixel
-    boxes -= boxes.mean(axis=(1, 2), keepdims=True)  # small numbers, or the variance below would lose its digits
-    bands, rows, cols = past.shape
-    side, spans = 2 * SEARCH_PX + 1, (rows * FINE_PX - FINE_PX + 1, cols * FINE_PX - FINE_PX + 1)
-    windows = np.lib.stride_tricks.sliding_window_view(boxes, spans, axis=(1, 2))
-    now = windows[:, :side, :side, ::FINE_PX, ::FINE_PX].reshape(bands, side * side, -1)  # every displacement at once
-    variance = np.einsum("fdn,fdn->fd", now, now) - now.sum(axis=2) ** 2 / now.shape[2]
-    dots = np.matmul(now, reference[:, :, None])[..., 0]  # the reference is centred, so `now` need not be
-    # without contrast the variance is nothing but rounding, and may be less than nothing
-    score = (dots / np.sqrt(np.maximum(variance, 1.0))).mean(axis=0).reshape(side, side)
+    bands, side = len(past), 2 * SEARCH_PX + 1
+    n = past[0].size
+    reference = past.astype(np.float64) * n - past.sum(axis=(1, 2), dtype=np.float64)[:, None, None]
+    correlate = _sums if kernels() is None else correlations
+    dots, sums, squares = correlate(pixels, reference, side).transpose(2, 1, 0)  # (bands, displacements) each
+    contrast = np.sqrt((reference**2).sum(axis=(1, 2)) / n**2 + 1e-6) * n
+    # without contrast the variance is nothing but rounding
+    found = dots / np.sqrt(np.maximum(squares - sums**2 / n, 1.0)) / contrast[:, None]
+    score = (sum(found[1:], start=found[0]) / bands).reshape(side, side)
     y, x = np.unravel_index(int(score.argmax()), score.shape)
     if not (0 < y < side - 1 and 0 < x < side - 1):
         return None
@@ -143,15 +143,18 @@ def _peak(
     return where, (float(down), float(right)), max(float(score[y, x]), 0.0) ** 2
 
 
-def _box_sums(pixels: U8) -> F64:
+def _sums(pixels: U8, reference: F64, side: int) -> F64:
+    """Sums of pixels over 4 x 4, times the reference (F, rows, cols), as they are, and squared, all added up at every
+    displacement: float64 (side * side, F, 3), whole numbers and exact."""
+    bands, rows, cols = reference.shape
     windows = np.lib.stride_tricks.sliding_window_view
     lines = windows(pixels, FINE_PX, axis=1).sum(axis=3, dtype=np.uint16)
-    return np.asarray(windows(lines, FINE_PX, axis=2).sum(axis=3, dtype=np.uint16), dtype=np.float64)
-
-
-def _unit(bands: F64) -> F64:
-    centred = bands - bands.mean(axis=1, keepdims=True)
-    return np.asarray(centred / np.sqrt((centred**2).sum(axis=1, keepdims=True) + 1e-6), dtype=np.float64)
+    boxes = windows(lines, FINE_PX, axis=2).sum(axis=3, dtype=np.uint16).astype(np.float64)
+    spans = rows * FINE_PX - FINE_PX + 1, cols * FINE_PX - FINE_PX + 1
+    shifted = windows(boxes, spans, axis=(1, 2))[:, :side, :side, ::FINE_PX, ::FINE_PX]
+    now = shifted.reshape(bands, side * side, -1)
+    dots = np.matmul(now, reference.reshape(bands, -1, 1))[..., 0]
+    return np.stack([dots, now.sum(axis=2), np.einsum("fdn,fdn->fd", now, now)], axis=2).transpose(1, 0, 2)
 
 
 def _vertex(left: float, middle: float, right: float) -> float:

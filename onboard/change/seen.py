@@ -122,38 +122,62 @@ class Rows(NamedTuple):
 
 
 class Pair:
-    """A new look at N cells, and against it one past look after the other.
+    """A new look at N cells, and against it one past look after the other. Laid out when first asked for: the compiled
+    kernels take the records as they are.
 
     Attributes:
-        now, past: both looks.
-        fine, others, hidden: see `Rows`.
+        records, past_records: of both looks, (N,).
     """
 
-    past: Seen
-    hidden: NDArray[np.bool_] | None
+    past_records: Records
 
     def __init__(self, now: Records) -> None:
-        f, c = now["fine"].shape[1], now["coarse"].shape[1]
-        self.fine = np.empty((2 * f, QUARTERS, len(now), BLOCK), dtype=np.float32)
-        self.others = np.empty((2 * c + 1, len(now), BLOCK), dtype=np.float32)
-        self.others[-1] = ONE
-        self.now = Seen(now, self.fine[f:], self.others[c:-1])
+        self.records = now
 
     def against(self, past: Records) -> Pair:
         """Itself, with records (N,) of another past look in the place of the last one."""
-        self.past = Seen(past, self.fine[: len(self.now.fine)], self.others[: len(self.now.others)])
-        bits = self.now.records["valid"] & past["valid"]
-        everything = bool((bits == ALL).all())
-        self.hidden = None if everything else np.ascontiguousarray(~unpack_valid(bits)[:, BLOCKS].transpose(2, 0, 1))
+        self.past_records = past
+        for of_the_last in ("past", "hidden"):
+            self.__dict__.pop(of_the_last, None)
         return self
 
     def __len__(self) -> int:
-        return len(self.now.records)
+        return len(self.records)
+
+    @cached_property
+    def _memory(self) -> tuple[F32, F32]:
+        """For both looks (see `Rows`), the constant filled in."""
+        n, f, c = len(self), self.records["fine"].shape[1], self.records["coarse"].shape[1]
+        fine = np.empty((2 * f, QUARTERS, n, BLOCK), dtype=np.float32)
+        others = np.empty((2 * c + 1, n, BLOCK), dtype=np.float32)
+        others[-1] = ONE
+        return fine, others
+
+    @cached_property
+    def now(self) -> Seen:
+        """The new look."""
+        fine, others = self._memory
+        return Seen(self.records, fine[len(fine) // 2 :], others[len(others) // 2 : -1])
+
+    @cached_property
+    def past(self) -> Seen:
+        """The past look."""
+        fine, others = self._memory
+        return Seen(self.past_records, fine[: len(fine) // 2], others[: len(others) // 2])
+
+    @cached_property
+    def hidden(self) -> NDArray[np.bool_] | None:
+        """See `Rows`."""
+        bits = self.records["valid"] & self.past_records["valid"]
+        if (bits == ALL).all():
+            return None
+        return np.ascontiguousarray(~unpack_valid(bits)[:, BLOCKS].transpose(2, 0, 1))
 
     @property
     def rows(self) -> Rows:
         """Of all cells, until another past look is laid in the place of this one."""
-        return Rows(self.fine, self.others, self.hidden)
+        _ = self.now, self.past  # lie in the memory now
+        return Rows(*self._memory, self.hidden)
 
     def product(self, weights: Folded) -> tuple[F32, F32]:
         """A linear map on every sub-cell, in the two parts that it is the sum of.
@@ -161,9 +185,10 @@ class Pair:
         Returns:
             What the 10 m bands give, float32 (R, 4, N, 16), and what the others and the constant give, (R, N, 16).
         """
-        fine = weights.fine @ self.fine.reshape(len(self.fine), -1)
-        others = weights.others @ self.others.reshape(len(self.others), -1)
-        return fine.reshape(-1, *self.fine.shape[1:]), others.reshape(-1, *self.others.shape[1:])
+        fine, others, _ = self.rows
+        on_fine = weights.fine @ fine.reshape(len(fine), -1)
+        on_others = weights.others @ others.reshape(len(others), -1)
+        return on_fine.reshape(-1, *fine.shape[1:]), on_others.reshape(-1, *others.shape[1:])
 
     def mean(self, weights: Folded) -> F64:
         """Of a linear map over a cell, every sub-cell counted, float64 (R, N), exact."""

@@ -25,6 +25,7 @@ from onboard.change.record import coarse_bands, fine_bands
 from onboard.change.rule import ScoreRule
 from onboard.change.seen import Pair
 from onboard.change.subcells import INPUT_STEP, INPUT_ZERO
+from onboard.native.compare import Signs
 from onboard.sense.normalise import BandStatistics
 
 F32 = NDArray[np.float32]
@@ -65,6 +66,16 @@ class Signed:
         self._past, self._now, self._constant = (row.astype(np.float32)[:, None, None] for row in rows)
         self._short = [name for name in SHORT if name in self._names]
         self.sees_water = GREEN in self._names
+
+    def signs(self, medians: Medians) -> Signs:
+        """The same as the kernels take it; where the green is not seen, gains of water are not asked for."""
+        at = {name: self._names.index(name) for name in self._names}
+        past, now, constant = (row[:, 0, 0] for row in (self._past, self._now, self._constant))
+        return Signs(
+            self._places, past, now, constant, np.array([medians.bands[name] for name in self._names], np.float32),
+            {"green": at.get(GREEN, 0), "near": at[NIR], "first_short": at[self._short[0]], "last_short": at["B12"]},
+            medians.near_short, SHADOW,
+        )  # fmt: skip
 
     @classmethod
     def for_bands(

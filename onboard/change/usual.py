@@ -6,8 +6,11 @@ evidence and of events, which all of them share.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +29,15 @@ from onboard.sense.normalise import BandStatistics
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+S = TypeVar("S")
+T = TypeVar("T")
 
 MIN_CELLS = 8
 """Passes with fewer common clear cells in the sample are not compared: the statistics would mean nothing."""
 MIN_SPREAD = 0.2
 MIN_LATENT_SPREAD = 1.0
 MIN_RESIDUAL = 1e-3
-BLOCK_CELLS = 256
+BLOCK_CELLS = 64
 
 
 def fit_history(
@@ -44,6 +49,7 @@ def fit_history(
     output: Tensor,
     history: int,
     event: EventHead | None = None,
+    threads: int = 1,
 ) -> list[PairModel | None]:
     """What is usual between an acquisition and each past pass, with common weights of the signed evidence.
 
@@ -53,21 +59,25 @@ def fit_history(
         output: the artefact's output tensor.
         history: k, how many clear past looks count.
         event: the bundle's head for the log odds of an event, if it has one.
+        threads: past passes that are learnt from side by side; each is taken from `past` when its turn comes.
 
     Returns:
         A model for each past pass; None for one with too few cells in common.
     """
-    models: list[PairModel | None] = []
-    found: list[tuple[NDArray[np.bool_], Evidence]] = []
-    for records, statistics in past:
+
+    def fitted(
+        one: tuple[Records, Sequence[BandStatistics]],
+    ) -> tuple[PairModel, tuple[NDArray[np.bool_], Evidence]] | None:
+        records, statistics = one
         clear = is_clear(now) & is_clear(records)
         a, b = now[clear], records[clear]
         latents = latent_distance(a["latent"], b["latent"], output, "euclidean") if rule.latent else None
-        fitted = fit_pair(a, b, rule, bands, statistics_now, statistics, latents, event)
-        models.append(None if fitted is None else fitted[0])
-        if fitted is not None:
-            found.append((clear, fitted[1]))
-    weights = weigh(found, history, rule)
+        found = fit_pair(a, b, rule, bands, statistics_now, statistics, latents, event)
+        return None if found is None else (found[0], (clear, found[1]))
+
+    fits = list(_side_by_side(fitted, past, threads))
+    models = [None if fit is None else fit[0] for fit in fits]
+    weights = weigh([fit[1] for fit in fits if fit is not None], history, rule)
     return [
         None
         if one is None
@@ -80,6 +90,21 @@ def fit_history(
         )
         for one in models
     ]
+
+
+def _side_by_side(work: Callable[[S], T], items: Iterable[S], threads: int) -> Iterator[T]:
+    """What `work` makes of each, in order; no more than `threads` items are taken at a time."""
+    if threads <= 1:
+        yield from map(work, items)
+        return
+    with ThreadPoolExecutor(threads, "fit") as pool:
+        begun: deque[Future[T]] = deque()
+        for item in items:
+            begun.append(pool.submit(work, item))
+            if len(begun) == threads:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
 
 
 def fit_pair(
@@ -107,7 +132,7 @@ def fit_pair(
     pair = Pair(now).against(past)
     a, b = pair.now, pair.past
     valid = np.ones(a.fine.shape[1:], bool) if pair.hidden is None else ~pair.hidden
-    (forward, left_now), (backward, left_past) = (_prediction(*two, valid, rule.ridge) for two in ((b, a), (a, b)))
+    (forward, left_now), (backward, left_past) = _predictions(a, b, valid, rule.ridge)
     residual_spread = np.concatenate([left_now, left_past]) + MIN_RESIDUAL
     signed = Signed.for_bands(bands, statistics_now, statistics_past)
     (mean, whiten), medians, evidence = _directed(pair, np.asarray(valid.all(axis=0)), signed, rule)
@@ -119,9 +144,9 @@ def fit_pair(
     if event is not None:
         there = EventTest(event, bands, statistics_now, statistics_past, model.residual_map)
         back = EventTest(event, bands, statistics_past, statistics_now, model.mirrored_map)
-        evidence = evidence._replace(event=there.log_odds(pair.rows))
+        evidence = evidence._replace(event=there.log_odds(pair))
         del pair, a, b
-        evidence = evidence._replace(undone=back.log_odds(Pair(past).against(now).rows))
+        evidence = evidence._replace(undone=back.log_odds(Pair(past).against(now)))
     latent = (0.0, 1.0) if latent_distance is None else _median_spread(latent_distance, MIN_LATENT_SPREAD)
     return replace(model, surprise=_median_spread(residual, MIN_SPREAD), latent=latent), evidence
 
@@ -157,63 +182,78 @@ def _directed(
 
 def _usual_spectra(seen: Seen, usable: NDArray[np.bool_], rule: ScoreRule) -> tuple[tuple[F64, F64], F32]:
     """(mean, whitening) of a look's coarse spectra, and the damping of rare ones, (N, 16)."""
-    spectra = _standardised(seen.coarse).transpose(1, 2, 0)
-    mean, whiten = _whitening(spectra[usable], rule.shrink)
-    unusual = (((spectra - mean) @ whiten.T) ** 2).mean(axis=2)  # squared Mahalanobis distance over the bands
+    bands = len(seen.coarse)
+    cells = [slice(start, start + BLOCK_CELLS) for start in range(0, len(usable), BLOCK_CELLS)]
+    moments = np.zeros((bands + 1, bands + 1))
+    for some in cells:
+        spectra = np.concatenate([seen.coarse[:, some][:, usable[some]], np.ones((1, int(usable[some].sum())))])
+        moments += spectra @ spectra.T  # quarters of whole numbers, exact
+    mean, covariance = _standardised(moments)
+    inverse = np.linalg.inv(covariance + rule.shrink * np.eye(bands))
+    whiten = np.linalg.cholesky(inverse).T  # |W (x - mean)|^2 is the squared Mahalanobis distance
+    unusual: F64 = np.empty(usable.shape)
+    for some in cells:
+        spectra = seen.coarse[:, some].reshape(bands, -1).astype(np.float64)
+        off = whiten @ (INPUT_STEP * (spectra - INPUT_ZERO) - mean[:, None])
+        unusual[some] = (off**2).mean(axis=0).reshape(-1, unusual.shape[1])
     return (mean, whiten), damping(unusual, rule)
 
 
-def _rows(seen: Seen, valid: NDArray[np.bool_], cells: slice) -> F64:
-    """Standardised spectra of the valid fine sub-cells of some cells, float64 (rows, B); see `Seen.spectra`."""
-    spectra, shown = seen.spectra(cells), valid[:, cells]
-    return _standardised(spectra.reshape(len(spectra), -1) if shown.all() else spectra[:, shown]).T
+def _standardised(moments: F64) -> tuple[F64, F64]:
+    """(mean, covariance) of standardised log reflectance, from the moments of the network's input with 1 behind it."""
+    count = max(float(moments[-1, -1]), 1.0)
+    mean = moments[-1, :-1] / count
+    covariance = INPUT_STEP**2 * (moments[:-1, :-1] / count - np.outer(mean, mean))
+    return INPUT_STEP * (mean - INPUT_ZERO), covariance
 
 
-def _blocks(source: Seen, target: Seen, valid: NDArray[np.bool_]) -> Iterator[tuple[F64, F64]]:
-    """`_rows` of both, some cells at a time: those of a whole sample would be the most that a run ever holds."""
-    for start in range(0, len(source.records), BLOCK_CELLS):
-        cells = slice(start, start + BLOCK_CELLS)
-        yield _rows(source, valid, cells), _rows(target, valid, cells)
+def _predictions(a: Seen, b: Seen, valid: NDArray[np.bool_], ridge: float) -> tuple[tuple[F64, F64], tuple[F64, F64]]:
+    """Linear maps from all bands of one look to the 10 m ones of the other, a from b and then b from a.
 
-
-def _prediction(source: Seen, target: Seen, valid: NDArray[np.bool_], ridge: float) -> tuple[F64, F64]:
-    """Linear map from all bands of one look to the 10 m ones of the other, with the constant in its last row.
+    Everything is found from one matrix of moments of the records' whole numbers, which are summed without rounding.
 
     Args:
         valid: bool (4, N, 16), sub-cells that are seen in both.
 
     Returns:
-        The map, (B + 1, F), and the median size of what it leaves, as a standard deviation: (F,).
+        For each the map with the constant in its last row, (B + 1, F), and the median size of what it leaves, as a
+        standard deviation, (F,).
     """
-    fine, count = len(target.fine), int(valid.sum())
-    sums = [(rows.sum(axis=0), wanted.sum(axis=0)) for rows, wanted in _blocks(source, target, valid)]
-    mean, target_mean = (np.sum(one, axis=0) / count for one in zip(*sums, strict=True))
-    gram, cross = np.zeros((len(mean), len(mean))), np.zeros((len(mean), fine))
-    for rows, wanted in _blocks(source, target, valid):
-        rows -= mean
-        gram += rows.T @ rows
-        cross += rows.T @ (wanted[:, :fine] - target_mean[:fine])
-    slope = np.linalg.solve(gram / count + ridge * np.eye(len(mean)), cross / count)
-    constant = target_mean[:fine] - mean @ slope
-    left, end = np.empty((count, fine)), 0
-    for rows, wanted in _blocks(source, target, valid):
-        start, end = end, end + len(rows)
-        left[start:end] = np.abs(wanted[:, :fine] - rows @ slope - constant)
-    return np.vstack([slope, constant]), 1.4826 * np.median(left, axis=0, overwrite_input=True)
+    fine, bands, count = len(a.fine), len(a.fine) + len(a.others), int(valid.sum())
+    moments = np.zeros((2 * bands + 1, 2 * bands + 1))
+    for both in _blocks(a, b, valid):
+        moments += both @ both.T
+    mean, covariance = _standardised(moments)
+    maps, rows = [], []
+    for source, target in ((np.s_[bands:], np.s_[:fine]), (np.s_[:bands], np.s_[bands : bands + fine])):
+        usual = covariance[source, source][:bands, :bands] + ridge * np.eye(bands)
+        slope = np.linalg.solve(usual, covariance[source, target][:bands])
+        constant = mean[target] - mean[source][:bands] @ slope
+        maps.append(np.vstack([slope, constant]))
+        row = np.zeros((fine, 2 * bands + 1))  # of what is left, on whole numbers
+        row[:, source][:, :bands] = -INPUT_STEP * slope.T
+        row[:, target] = INPUT_STEP * np.eye(fine)
+        row[:, -1] = -constant - INPUT_ZERO * row[:, :-1].sum(axis=1)
+        rows.append(row)
+    weights, left, end = np.concatenate(rows), np.empty((2 * fine, count), np.float32), 0
+    for both in _blocks(a, b, valid):
+        start, end = end, end + both.shape[1]
+        left[:, start:end] = np.abs(weights @ both)
+    spread = 1.4826 * np.median(left, axis=1, overwrite_input=True).astype(np.float64)
+    return (maps[0], spread[:fine]), (maps[1], spread[fine:])
 
 
-def _whitening(spectra: F64, shrink: float) -> tuple[F64, F64]:
-    """(mean, W) with |W (x - mean)|^2 the squared Mahalanobis distance."""
-    covariance = np.cov(spectra.T, bias=True).reshape(spectra.shape[1], -1) + shrink * np.eye(spectra.shape[1])
-    return spectra.mean(axis=0), np.linalg.cholesky(np.linalg.inv(covariance)).T
+def _blocks(a: Seen, b: Seen, valid: NDArray[np.bool_]) -> Iterator[F64]:
+    """Whole numbers of both looks and 1, float64 (2 B + 1, sub-cells) of the valid ones, some cells at a time: all of a
+    sample's would be the most that a run ever holds."""
+    for start in range(0, len(a.records), BLOCK_CELLS):
+        cells = slice(start, start + BLOCK_CELLS)
+        shown = valid[:, cells]
+        both = np.concatenate([a.spectra(cells), b.spectra(cells), np.ones((1, *shown.shape), np.float32)])
+        yield (both.reshape(len(both), -1) if shown.all() else both[:, shown]).astype(np.float64)
 
 
 def _median_spread(values: F32, smallest: float) -> tuple[float, float]:
     """Median, and 1.4826 x median absolute deviation: the standard deviation of a normal bulk."""
     median = float(np.median(values))
     return median, max(float(1.4826 * np.median(np.abs(values - median))), smallest)
-
-
-def _standardised(inputs: F32) -> F64:
-    """Network input in steps, 0..255, as standardised log reflectance."""
-    return np.asarray((inputs - INPUT_ZERO) * INPUT_STEP, dtype=np.float64)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onboard.downlink.mosaic import halved
+from onboard.native.library import kernels
+from onboard.native.records import residual_logs
 from onboard.sense.grid import CELL
 
 HEADER_BYTES = 560
 """About what the header and the codestream's own take; the product names of a mission differ by some ten bytes."""
 
+LOG_STEPS = 65_536
+"""Of a natural logarithm."""
+
 
 def estimate_bytes(dn: NDArray[np.uint16], rows: NDArray[np.intp], cols: NDArray[np.intp]) -> NDArray[np.float32]:
-    """About how many bytes `encode` makes of single cells as "j2k", for some ten microseconds each.
+    """About how many bytes `encode` makes of single cells as "j2k", for less than a microsecond each.
 
     Linear in the mean logarithm of the residuals of a simple prediction, taken from two lines. Fitted on OSCD with 4, 5
     and 10 bands: 2.9 % standard deviation.
@@ -27,17 +34,31 @@ def estimate_bytes(dn: NDArray[np.uint16], rows: NDArray[np.intp], cols: NDArray
     Returns:
         float32 (N,).
     """
+    half = halved(dn[:, :CELL, : 4 * CELL])
+    samples, counted = np.full(len(dn), CELL * CELL), np.full(len(dn), 2 * (CELL - 1))
+    samples[half] //= 4
+    counted[half] = 2 * (CELL // 2 - 1)
+    weight = 0.131 / math.log(2) / LOG_STEPS * samples / counted
+    size = np.full(len(rows), HEADER_BYTES + 0.389 * samples.sum())
+    sums = _residual_logs if kernels() is None or dn.strides[2] != dn.itemsize else residual_logs
+    for each, of_band in zip(sums(dn, rows, cols, half, _logs()).T, weight, strict=True):
+        size += of_band * each
+    return size.astype(np.float32)
+
+
+def _residual_logs(
+    dn: NDArray[np.uint16], rows: NDArray[np.intp], cols: NDArray[np.intp], half: Sequence[int], logs: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Sums of `logs` of the residuals of cells, int32 (N, B)."""
     bands, height, width = dn.shape
     cells = dn.reshape(bands, height // CELL, CELL, width // CELL, CELL)
     above, line = (cells[:, rows, start::16, cols].astype(np.int32) for start in (7, 8))  # (N, B, 2, CELL)
-    residual = np.abs(line[..., 1:] - ((line[..., :-1] + above[..., 1:]) >> 1)).astype(np.float32)
-    half = halved(dn[:, :CELL, : 4 * CELL])
-    samples = np.full(bands, CELL * CELL)
-    samples[half] //= 4
-    weight = np.ones((bands, 2, CELL - 1), dtype=np.float32)
-    weight[half, :, ::2] = 0.0  # within a pixel of 20 m there is nothing to code
-    weight *= 0.131 / math.log(2) * (samples / weight.sum(axis=(1, 2)))[:, None, None]
-    return np.asarray(
-        HEADER_BYTES + 0.389 * samples.sum() + np.log(1 + residual).reshape(len(rows), -1) @ weight.reshape(-1),
-        dtype=np.float32,
-    )
+    found = logs[np.abs(line[..., 1:] - ((line[..., :-1] + above[..., 1:]) >> 1))]
+    found[:, half, :, ::2] = 0  # within a pixel of 20 m there is nothing to code
+    return np.asarray(found.sum(axis=(2, 3), dtype=np.int32))
+
+
+@cache
+def _logs() -> NDArray[np.int32]:
+    """ln(1 + residual) in whole steps, of which any number adds up to the same on every processor."""
+    return np.asarray(np.rint(LOG_STEPS * np.log1p(np.arange(65_536, dtype=np.float64))), dtype=np.int32)

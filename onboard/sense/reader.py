@@ -21,6 +21,7 @@ from rasterio.windows import Window as RasterWindow
 from onboard.errors import InputError
 from onboard.sense.acquisition import U16, Acquisition, Mask, Reader
 from onboard.sense.bands import missing_bands
+from onboard.sense.blocks import BlockSource
 from onboard.sense.decoded import GDAL_OPTIONS, MIN_BLOCK_PX, DecodedSource, Decoder, Key, Layer
 from onboard.sense.grid import Window
 from onboard.sense.mosaic import replicate
@@ -97,8 +98,8 @@ class RasterAcquisition(Acquisition):
             files.setdefault(by_band[name].path, []).append((position, by_band[name]))
         groups = []
         for path, members in files.items():
-            # GDAL looks at this option when it opens a file. Past its block cache an uncompressed tile costs a third
-            # less; a few bands out of an interleaved file, or strips, cost more (1.5 and 10 times).
+            # For tiles that `BlockSource` leaves to GDAL, which looks at this option when it opens a file. Past its
+            # cache they cost a third less; a few bands out of an interleaved file, or strips, more (1.5 and 10 times).
             plane = members[0][1]
             direct = plane.direct and (not plane.interleaved or len(members) == plane.count)
             options: dict[str, str | int] = {"GTIFF_DIRECT_IO": "YES"} if direct else {}
@@ -156,6 +157,8 @@ class RasterReader(Reader):
         """Close the files; a second call does nothing."""
         if self._decoder is not None:
             self._decoder.close()
+        for source in (*self._files, *self._layers):
+            source.close()
         self._files, self._layers = [], []
         self._close()
 
@@ -167,7 +170,13 @@ class _Source:
         self.planes = planes
         for plane in planes:
             _checked(source, plane)
-        self.source: DatasetReader | DecodedSource = source
+        past_gdal = BlockSource.of(source, [plane.index for plane in planes]) if planes[0].direct else None
+        self.source: DatasetReader | DecodedSource | BlockSource = past_gdal or source
+
+    def close(self) -> None:
+        """What was opened besides; a second call does nothing."""
+        if isinstance(self.source, BlockSource):
+            self.source.close()
 
     def keys(self, window: Window) -> list[Key]:
         """The blocks under a window that are decoded ahead."""
@@ -257,7 +266,7 @@ def _decode_ahead(sources: Sequence[_Source], threads: int) -> Decoder | None:
         return None
     decoder = Decoder(layers, threads, decoded_bytes())
     for one, places in found:
-        assert not isinstance(one.source, DecodedSource)
+        assert not isinstance(one.source, DecodedSource | BlockSource)
         one.source = DecodedSource(one.source, decoder, places, one.planes[0].dtype)
     return decoder
 
@@ -277,14 +286,18 @@ def _native_window(plane: Plane, window: Window) -> RasterWindow:
 
 
 def _read_native(
-    source: DatasetReader | DecodedSource, plane: Plane, indexes: list[int], window: Window, mask: bool = False
+    source: DatasetReader | DecodedSource | BlockSource,
+    plane: Plane,
+    indexes: list[int],
+    window: Window,
+    mask: bool = False,
 ) -> NDArray[Any]:
     """The plane's own pixels under a 10 m window, (n, h, w)."""
     return _call(source, window, indexes, mask=mask, window=_native_window(plane, window))
 
 
 def _call(
-    source: DatasetReader | DecodedSource, at: Window, indexes: list[int], mask: bool = False, **how: Any
+    source: DatasetReader | DecodedSource | BlockSource, at: Window, indexes: list[int], mask: bool = False, **how: Any
 ) -> NDArray[Any]:
     try:
         values: NDArray[Any] = (source.read_masks if mask else source.read)(indexes, **how)

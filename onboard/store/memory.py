@@ -33,8 +33,15 @@ CREATE TABLE pass (
   UNIQUE (grid, sensing_time, product_id, artefact, layout));
 CREATE TABLE strip (
   pass INTEGER NOT NULL, row INTEGER NOT NULL, col INTEGER NOT NULL, cols INTEGER NOT NULL, records BLOB NOT NULL,
-  PRIMARY KEY (pass, row, col)) WITHOUT ROWID;
+  PRIMARY KEY (pass, row, col));
 """
+"""A table with row ids keeps strips in the order of writing: those of a chunk lie in few pages, and are read so."""
+STRIPS = """
+WITH RECURSIVE line(n) AS (SELECT ?2 UNION ALL SELECT n + 1 FROM line WHERE n + 1 < ?3)
+SELECT row, col, cols, records FROM line CROSS JOIN strip ON pass = ?1 AND row = n AND col < ?5 AND col >= ifnull(
+  (SELECT max(col) FROM strip WHERE pass = ?1 AND row = n AND col <= ?4), 0)
+"""
+"""Of pass ?1, in rows from ?2 to before ?3, that reach into the columns from ?4 to before ?5: by the index alone."""
 
 
 P = ParamSpec("P")
@@ -99,23 +106,30 @@ class MemoryReader:
         Returns:
             Records (cells,), all zero where nothing is remembered, and how many failed their checksum (zeroed).
         """
+        rows, end = (chunk.row, chunk.row + chunk.rows), chunk.col + chunk.cols
+        strips = self._db.execute(STRIPS, (pass_id, *rows, chunk.col, end)).fetchall()
+        if [strip[:3] for strip in strips] == [(row, chunk.col, chunk.cols) for row in range(*rows)]:
+            # the usual case, strips of a pass that was read in the same chunks
+            flat = np.frombuffer(bytearray().join(strip[3] for strip in strips), dtype=np.uint8)
+            if flat.size == chunk.cells * dtype.itemsize:
+                return _sound(flat.view(dtype))
         item = np.dtype((np.void, dtype.itemsize))  # copied as it is; a record's fields would be copied one by one
         out = np.zeros((chunk.rows, chunk.cols), dtype=item)
-        strips = self._db.execute(
-            "SELECT row, col, cols, records FROM strip WHERE pass=? AND row>=? AND row<? AND col<? AND col+cols>?",
-            (pass_id, chunk.row, chunk.row + chunk.rows, chunk.col + chunk.cols, chunk.col),
-        )
         for row, col, cols, blob in strips:
-            if len(blob) != cols * dtype.itemsize:
+            if len(blob) != cols * dtype.itemsize or col + cols <= chunk.col:
                 continue
             strip = np.frombuffer(blob, dtype=item)
-            first, last = max(col, chunk.col), min(col + cols, chunk.col + chunk.cols)
+            first, last = max(col, chunk.col), min(col + cols, end)
             out[row - chunk.row, first - chunk.col : last - chunk.col] = strip[first - col : last - col]
-        flat = out.reshape(-1).view(dtype)
-        bad = damaged(flat)
-        if bad.any():
-            flat[bad] = np.zeros(1, dtype=dtype)
-        return flat, int(bad.sum())
+        return _sound(out.reshape(-1).view(dtype))
+
+
+def _sound(records: Records) -> tuple[Records, int]:
+    """Records (N,), those that fail their checksum zeroed in place, and how many did."""
+    bad = damaged(records)
+    if bad.any():
+        records[bad] = np.zeros(1, dtype=records.dtype)
+    return records, int(bad.sum())
 
 
 class Memory(MemoryReader):

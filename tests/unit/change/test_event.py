@@ -90,7 +90,7 @@ def test_the_folded_head_is_the_head(name):
     for values, weights in ((x * a[:, None], head.now), (y * b[:, None], head.past)):
         hidden = hidden + np.einsum("ub,nbs->nus", weights, values)
     expected = np.einsum("u,nus->ns", head.out, np.maximum(hidden, 0)) + head.out_bias
-    found = EventTest(head, bands, s, t, pair.residual_map).log_odds(Pair(now).against(past).rows)[:, ROWS]
+    found = EventTest(head, bands, s, t, pair.residual_map).log_odds(Pair(now).against(past))[:, ROWS]
     assert found == pytest.approx(np.clip(expected, -LIMIT, LIMIT), abs=0.05)  # weights of limited bits
 
 
@@ -103,8 +103,8 @@ def test_the_mirror_image_is_that_of_the_exchanged_passes():
         fit_pair(*pair, RULE, bands, *stats, None)[0] for pair, stats in (((now, past), (s, t)), ((past, now), (t, s)))
     )
     exchanged = Pair(past).against(now)
-    mirrored = EventTest(head, bands, t, s, there.mirrored_map).log_odds(exchanged.rows)
-    assert mirrored == pytest.approx(EventTest(head, bands, t, s, back.residual_map).log_odds(exchanged.rows), abs=0.05)
+    mirrored = EventTest(head, bands, t, s, there.mirrored_map).log_odds(exchanged)
+    assert mirrored == pytest.approx(EventTest(head, bands, t, s, back.residual_map).log_odds(exchanged), abs=0.05)
 
 
 def test_hidden_sub_cells_have_the_least_odds():
@@ -116,11 +116,12 @@ def test_hidden_sub_cells_have_the_least_odds():
     stats = statistics(bands, 8)
     pair = fit_pair(now, past, RULE, bands, stats, stats, None)[0]
     test = EventTest(made(bands), bands, stats, stats, pair.residual_map)
-    odds = test.log_odds(Pair(now).against(past).rows)[:, ROWS]
+    odds = test.log_odds(Pair(now).against(past))[:, ROWS]
     assert (odds[:, :10] == -LIMIT).all() and (odds[:, 10:] > -LIMIT).any()
     nothing = EventTest(made(bands), bands, stats, stats, pair.residual_map)
     past["valid"] = 0
-    assert (nothing.evidence(Pair(now).against(past).rows, -3.0, 4) == 0).all()
+    everywhere = np.ones(N, bool)
+    assert (nothing.evidence(Pair(now).against(past), everywhere, -3.0, 4) == 0).all()
 
 
 def test_an_event_counts_where_it_exceeds_its_mirror_image():

@@ -67,7 +67,7 @@ def test_a_folded_map_is_the_map_and_takes_the_past_that_was_laid_last():
     found = fine + others[:, None]
     rows = [Seen(second).spectra(slice(None)), Seen(now).spectra(slice(None)), np.ones((1, QUARTERS, 6, BLOCK))]
     assert found == pytest.approx(np.einsum("rk,kqnb->rqnb", given, np.concatenate(rows)), abs=2e-2)
-    assert (pair.others[-1] == ONE).all()
+    assert (pair.rows.others[-1] == ONE).all()
     assert (found.astype(np.float64).mean(axis=(1, 3)) == pair.mean(weights)).all()
 
 

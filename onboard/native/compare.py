@@ -1,0 +1,137 @@
+"""What two looks leave unexplained of each other, by compiled code. Twins: `change.pair`, `change.event`."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onboard.native.library import Folded, Head, Usual, kernels, pointer
+from onboard.native.records import available, layout_of
+
+F32 = NDArray[np.float32]
+Records = NDArray[np.void]
+
+MAX_TOP = 32
+"""Greatest sub-cells that compare.c has room for; of coarse ones there are 16."""
+
+
+class Map(Protocol):
+    """A linear map of both looks (`change.seen.Folded`): float32 (R, 2 F) and (R, 2 C + 1)."""
+
+    @property
+    def fine(self) -> F32:
+        """On the 10 m bands of the past, then of the new look."""
+
+    @property
+    def others(self) -> F32:
+        """On the other bands likewise, and on `change.seen.ONE`."""
+
+
+class _Kernel:
+    """Holds the arrays that a structure points to for as long as the structure is used."""
+
+    def __init__(self) -> None:
+        self._held: list[NDArray[Any]] = []
+
+    def _at(self, array: NDArray[Any], dtype: Any = np.float32) -> int:
+        kept = np.ascontiguousarray(array, dtype=dtype)
+        self._held.append(kept)
+        return kept.ctypes.data
+
+    def _folded(self, rows: Map, others: F32) -> Folded:
+        return Folded(len(rows.fine), self._at(rows.fine), self._at(others))
+
+
+def fits(rows: Map, tops: Sequence[int]) -> bool:
+    """Whether there are kernels here, with room for so many bands and greatest sub-cells."""
+    room = all(1 <= top <= most for top, most in zip(tops, (MAX_TOP, 16, 16), strict=False))
+    return available(rows.fine.shape[1] // 2, (rows.others.shape[1] - 1) // 2) and room
+
+
+class Signs:
+    """What signed evidence is computed with; see `change.signed.Signed`. All arrays float32 (falls,)."""
+
+    def __init__(
+        self, places: Sequence[int], past: F32, now: F32, constant: F32, medians: F32, at: dict[str, int],
+        near_short: float, shadow: float,
+    ) -> None:  # fmt: skip
+        self.places, self.past, self.now, self.constant, self.medians = places, past, now, constant, medians
+        self.at, self.near_short, self.shadow = at, near_short, shadow
+
+
+class UnexplainedKernel(_Kernel):
+    """Residuals and signed evidence of one pair of passes.
+
+    Args:
+        residual: see `change.pair.PairModel.residual_map`.
+        cell_mean, tops: of the rule; tops for residuals, losses of vegetation, gains of water.
+        signs: None where the bands tell none.
+        loss, water: whether each is asked for.
+        whiten, whiten_offset: float32 (B, B) and (B,), of past spectra.
+        damping: (numerator, added to the denominator).
+    """
+
+    def __init__(
+        self, residual: Map, cell_mean: float, tops: tuple[int, int, int], signs: Signs | None, loss: bool,
+        water: bool, whiten: F32, whiten_offset: F32, damping: tuple[float, float],
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.loss, self.water = loss and signs is not None, water and signs is not None
+        made = Usual(
+            self._folded(residual, residual.others), cell_mean, *tops, int(self.loss), int(self.water),
+            whiten=self._at(whiten), whiten_offset=self._at(whiten_offset), damping=damping[0], rarity=damping[1],
+        )  # fmt: skip
+        if signs is not None:
+            made.falls, made.places = len(signs.places), self._at(np.array(signs.places), np.int64)
+            made.past, made.now = self._at(signs.past), self._at(signs.now)
+            made.constant, made.medians = self._at(signs.constant), self._at(signs.medians)
+            made.near_short, made.shadow = signs.near_short, signs.shadow
+            for name, place in signs.at.items():
+                setattr(made, name, place)
+        self._usual = made
+
+    def __call__(self, now: Records, past: Records) -> tuple[F32, F32, F32]:
+        """Lengths of residuals, losses of vegetation and gains of water, float32 (N,) each; 0 where not asked for."""
+        surprise, loss, water = np.zeros((3, len(now)), np.float32)
+        kernels().onboard_unexplained(
+            pointer(now, now.dtype), pointer(past, now.dtype), len(now), ctypes.byref(layout_of(now.dtype)),
+            ctypes.byref(self._usual), surprise.ctypes.data, loss.ctypes.data, water.ctypes.data,
+        )  # fmt: skip
+        return surprise, loss, water
+
+
+class EventKernel(_Kernel):
+    """Log odds of an event; see `change.event.EventTest`.
+
+    Args:
+        units: weights of the hidden layer; `others` is what each unit is rectified at, the negative of its own.
+        raising: the first units, which are rectified upwards.
+        bias: added to the log odds.
+    """
+
+    def __init__(self, units: Map, others: F32, raising: int, bias: float) -> None:
+        super().__init__()
+        self._head = Head(self._folded(units, others), raising, bias)
+
+    def __call__(self, now: Records, past: Records, asked: NDArray[np.bool_], floor: float, top: int) -> F32:
+        """How far the mean of a cell's `top` greatest exceeds `floor`, float32 (N,); 0 where not asked for."""
+        found = np.empty(len(now), np.float32)
+        head = Head(self._head.units, self._head.raising, self._head.bias, floor, top)
+        kernels().onboard_event(
+            pointer(now, now.dtype), pointer(past, now.dtype), len(now), ctypes.byref(layout_of(now.dtype)),
+            ctypes.byref(head), pointer(asked, np.bool_), found.ctypes.data,
+        )  # fmt: skip
+        return found
+
+    def log_odds(self, now: Records, past: Records) -> F32:
+        """Of every fine sub-cell, float32 (N, 64), quarter by quarter."""
+        odds = np.empty((len(now), 64), np.float32)
+        kernels().onboard_log_odds(
+            pointer(now, now.dtype), pointer(past, now.dtype), len(now), ctypes.byref(layout_of(now.dtype)),
+            ctypes.byref(self._head), odds.ctypes.data,
+        )  # fmt: skip
+        return odds

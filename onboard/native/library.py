@@ -1,0 +1,97 @@
+"""Finds the compiled kernels and declares their arguments. ctypes lets go of the interpreter's lock during a call."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+from ctypes import POINTER, c_double, c_float, c_int64, c_uint8, c_void_p
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+log = logging.getLogger("onboard.native")
+
+SWITCH = "ONBOARD_KERNELS"
+"""Environment variable: "off" leaves the kernels aside."""
+
+
+class Layout(ctypes.Structure):
+    """`Layout` of layout.h: offsets and counts of a record's fields."""
+
+    _fields_ = tuple(
+        (name, c_int64) for name in ("size", "latent", "latents", "fine", "fines", "coarse", "coarses", "valid")
+    )
+
+
+class Folded(ctypes.Structure):
+    """`Folded` of compare.c."""
+
+    _fields_ = (("rows", c_int64), ("fine", c_void_p), ("others", c_void_p))
+
+
+class Usual(ctypes.Structure):
+    """`Usual` of compare.c."""
+
+    _fields_ = (
+        ("residual", Folded), ("cell_mean", c_double),
+        *((name, c_int64) for name in ("top_fine", "top_coarse", "top_water", "loss", "water", "falls")),
+        *((name, c_void_p) for name in ("places", "past", "now", "constant", "medians")),
+        *((name, c_int64) for name in ("green", "near", "first_short", "last_short")),
+        *((name, c_float) for name in ("near_short", "shadow")), ("whiten", c_void_p), ("whiten_offset", c_void_p),
+        *((name, c_float) for name in ("rarity", "damping")),
+    )  # fmt: skip
+
+
+class Head(ctypes.Structure):
+    """`Head` of compare.c."""
+
+    _fields_ = (("units", Folded), ("raising", c_int64), ("bias", c_float), ("floor", c_float), ("top", c_int64))
+
+
+_ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
+    "onboard_crc32": (None, [c_void_p, c_int64, c_int64, c_int64, c_void_p]),
+    "onboard_prepare": (
+        c_int64, [c_void_p, *[c_int64] * 5, *[c_void_p] * 3, c_uint8, c_void_p, c_void_p, c_int64, c_void_p]
+    ),
+    "onboard_correlate": (None, [c_void_p, c_int64, c_int64, c_int64, c_void_p, c_int64, c_int64, c_void_p]),
+    "onboard_residual_logs": (
+        None, [c_void_p, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_int64, c_void_p, c_void_p, c_void_p]
+    ),
+    "onboard_cloud": (
+        None, [c_void_p, c_int64, POINTER(Layout), c_int64, c_void_p, c_void_p, c_void_p, c_float, c_void_p]
+    ),
+    "onboard_unexplained": (
+        None, [c_void_p, c_void_p, c_int64, POINTER(Layout), POINTER(Usual), *[c_void_p] * 3]
+    ),
+    "onboard_log_odds": (None, [c_void_p, c_void_p, c_int64, POINTER(Layout), POINTER(Head), c_void_p]),
+    "onboard_event": (None, [c_void_p, c_void_p, c_int64, POINTER(Layout), POINTER(Head), c_void_p, c_void_p]),
+}  # fmt: skip
+
+
+@cache
+def kernels() -> Any:
+    """The library, or None where there is none that runs here."""
+    if os.environ.get(SWITCH, "").lower() in ("off", "0", "no"):
+        return None
+    for path in sorted(Path(__file__).parent.glob("_kernels*.so")):
+        try:
+            found = ctypes.CDLL(str(path))
+            for name, (result, arguments) in _ARGUMENTS.items():
+                function = getattr(found, name)
+                function.restype, function.argtypes = result, arguments
+        except (OSError, AttributeError) as error:  # of another processor, or of another version
+            log.warning("kernels left aside, NumPy does their work: %s (%s)", path.name, error)
+            continue
+        return found
+    return None
+
+
+def pointer(array: NDArray[Any], dtype: Any) -> int:
+    """Where an array's items lie; ValueError unless they are of this type, one after the other."""
+    if array.dtype != dtype or not array.flags.c_contiguous:
+        raise ValueError(f"a kernel takes contiguous {np.dtype(dtype).name}, not {array.dtype}")
+    return array.ctypes.data

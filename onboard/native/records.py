@@ -1,0 +1,119 @@
+"""Pixels and records by compiled code. Twins: `change.look`, `change.record`, `change.cloud`, `change.registration`,
+`downlink.estimate`."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onboard.native.library import Layout, kernels, pointer
+
+U8 = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Records = NDArray[np.void]
+
+MAX_FINES, MAX_COARSES = 8, 16
+"""Bands that the kernels have room for (layout.h)."""
+
+
+def available(fines: int, coarses: int) -> bool:
+    """Whether there are kernels here, with room for so many 10 m bands and others."""
+    return kernels() is not None and fines <= MAX_FINES and coarses <= MAX_COARSES
+
+
+@cache
+def layout_of(dtype: np.dtype[Any]) -> Layout:
+    """Where a record's fields lie."""
+    at = {name: int(field[1]) for name, field in (dtype.fields or {}).items()}
+    return Layout(
+        dtype.itemsize, at["latent"], dtype["latent"].shape[0], at["fine"], dtype["fine"].shape[0], at["coarse"],
+        dtype["coarse"].shape[0], at["valid"],
+    )  # fmt: skip
+
+
+def checksums(records: Records, covered: int) -> NDArray[np.uint32]:
+    """CRC-32, as zlib's, of the first `covered` bytes of each record, (N,)."""
+    found = np.empty(len(records), np.uint32)
+    kernels().onboard_crc32(
+        pointer(records, records.dtype), len(records), records.dtype.itemsize, covered, found.ctypes.data
+    )
+    return found
+
+
+class Preparer:
+    """DN of a chunk -> tiles for the network, means over sub-cells in the records, valid pixels.
+
+    Args:
+        tables: uint8 (B, 65536), input by DN.
+        dtype: of the records.
+        fine, coarse: bands whose means go to these fields, in order.
+        zero: input of pixels that are not valid.
+    """
+
+    def __init__(self, tables: U8, dtype: np.dtype[Any], fine: Sequence[int], coarse: Sequence[int], zero: int) -> None:
+        self._tables, self._dtype, self._zero = tables, dtype, zero
+        self._field, self._px = np.empty((2, len(tables)), np.int64)
+        layout = layout_of(dtype)
+        for bands, first, means, px in ((fine, layout.fine, 64, 4), (coarse, layout.coarse, 16, 8)):
+            for place, band in enumerate(bands):
+                self._field[band], self._px[band] = first + means * place, px
+
+    def prepare(self, dn: NDArray[np.uint16], quality: Mask | None, tiles: U8, records: Records, valid: Mask) -> bool:
+        """Fill tiles (cells, B, 32, 32), means of records (cells,) and valid pixels (H, W) from DN (B, H, W) of whole
+        cells, the pixels of a line one after the other. Whether all pixels are valid."""
+        bands, height, width = dn.shape
+        band_step, line_step = (step // 2 for step in dn.strides[:2])
+        if dn.strides[2] != 2 or tiles.shape[:2] != (height * width // 1024, bands) or valid.shape != (height, width):
+            raise ValueError(f"DN {dn.shape} with strides {dn.strides} for tiles {tiles.shape}, {valid.shape} px")
+        valid[...] = True if quality is None else quality
+        hidden = kernels().onboard_prepare(
+            dn.ctypes.data, bands, height, width, band_step, line_step, pointer(self._tables, np.uint8),
+            self._field.ctypes.data, self._px.ctypes.data, self._zero, pointer(tiles, np.uint8),
+            pointer(records, self._dtype), self._dtype.itemsize, pointer(valid, np.bool_),
+        )  # fmt: skip
+        return not hidden
+
+
+def clouded(
+    records: Records, weights: NDArray[np.float32], bias: NDArray[np.float32], out: NDArray[np.float32], limit: float
+) -> NDArray[np.uint16]:
+    """Coarse sub-cells whose log odds, by a head of (units, B) weights, exceed `limit`: a bit each, (N,)."""
+    bits = np.empty(len(records), np.uint16)
+    kernels().onboard_cloud(
+        pointer(records, records.dtype), len(records), ctypes.byref(layout_of(records.dtype)), len(weights),
+        pointer(weights, np.float32), pointer(bias, np.float32), pointer(out, np.float32), limit, bits.ctypes.data,
+    )  # fmt: skip
+    return bits
+
+
+def residual_logs(
+    dn: NDArray[np.uint16], rows: NDArray[np.intp], cols: NDArray[np.intp], half: Sequence[int], logs: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Sums of `logs` (65536,) of what a prediction leaves of cells of DN (B, H, W), int32 (N, B)."""
+    halved = np.zeros(len(dn), np.uint8)
+    halved[list(half)] = 1
+    sums = np.empty((len(rows), len(dn)), np.int32)
+    kernels().onboard_residual_logs(
+        dn.ctypes.data, len(dn), dn.strides[0] // 2, dn.strides[1] // 2, pointer(rows, np.int64),
+        pointer(cols, np.int64), len(rows), halved.ctypes.data, pointer(logs, np.int32), sums.ctypes.data,
+    )  # fmt: skip
+    return sums
+
+
+def correlations(pixels: U8, reference: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    """Sums of products with the reference, of boxes and of their squares, float64 (side * side, F, 3); side is 17."""
+    bands, rows, cols = reference.shape
+    height, width = pixels.shape[1:]
+    if side != 17 or cols % 4 or max(height, width) > 4 * 48 or (height, width) != (4 * rows + 16, 4 * cols + 16):
+        raise ValueError(f"pixels {pixels.shape} for a reference {reference.shape} at {side} displacements")
+    sums = np.empty((side * side, bands, 3))
+    kernels().onboard_correlate(
+        pointer(np.ascontiguousarray(pixels), np.uint8), bands, height, width, pointer(reference, np.float64), rows,
+        cols, sums.ctypes.data,
+    )  # fmt: skip
+    return sums

@@ -1,0 +1,181 @@
+"""Every kernel gives the bits of its NumPy twin, whatever the pixels, the shapes and what is hidden."""
+
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from onboard.change.cloud import CloudHead, CloudTest
+from onboard.change.look import Looker
+from onboard.change.pair import Comparison
+from onboard.change.record import checksum_bytes, coarse_bands, fine_bands, record_dtype, seal
+from onboard.change.registration import SEARCH_PX, estimate_peak
+from onboard.change.rule import ScoreRule
+from onboard.change.seen import Pair
+from onboard.change.subcells import INPUT_STEP, INPUT_ZERO
+from onboard.change.usual import fit_history
+from onboard.clock import Stages
+from onboard.downlink.estimate import estimate_bytes
+from onboard.infer.bundle import Tensor, load_bundle, shipped_bundles
+from onboard.infer.runtime import load_encoder
+from onboard.sense.acquisition import BandInfo
+from onboard.sense.normalise import BandStatistics
+
+OUTPUT = Tensor("latent", "uint8", 0.1, 128)
+
+
+def records(bundle, count, seed, hidden=0.0):
+    """Sealed records of noise around a smooth scene; a share of the cells has hidden sub-cells."""
+    rng = np.random.default_rng(seed)
+    found = np.zeros(count, record_dtype(bundle.latent, bundle.bands))
+    found["latent"] = rng.integers(0, 256, found["latent"].shape)
+    for name in ("fine", "coarse"):
+        scene = np.random.default_rng(7).integers(60, 200, found[name].shape[:2])[..., None]
+        found[name] = np.clip(scene + rng.normal(0, 25, found[name].shape), 0, 255)
+    found["valid"] = 2**64 - 1
+    some = rng.random(count) < hidden
+    found["valid"][some] = rng.integers(0, 2**63, int(some.sum()), dtype=np.uint64)
+    found["valid"][some & (rng.random(count) < 0.1)] = 0
+    found["flags"] = 1
+    seal(found)
+    return found
+
+
+@pytest.fixture(params=shipped_bundles())
+def bundle(request):
+    return load_bundle(request.param)
+
+
+def statistics(bundle, seed):
+    rng = np.random.default_rng(seed)
+    return [BandStatistics(float(rng.normal(-1.5, 0.2)), float(rng.uniform(0.2, 0.5)), 9) for _ in bundle.bands]
+
+
+def test_checksums_are_zlibs(compiled):
+    bundle = load_bundle("s2-10")
+    some = records(bundle, 33, 0)
+    assert some["crc"].tolist() == [zlib.crc32(one.tobytes()[:-4]) for one in some]
+
+
+def test_checksums_of_any_length(compiled):
+    rng = np.random.default_rng(1)
+    for size in (5, 16, 20, 35, 64):
+        raw = rng.integers(0, 256, (9, size), dtype=np.uint8)
+        assert checksum_bytes(raw.view(f"V{size}").reshape(-1), size - 4).tolist() == [
+            zlib.crc32(line[:-4].tobytes()) for line in raw
+        ]
+
+
+@pytest.mark.parametrize("damage", ["none", "nodata", "saturated", "quality", "all"])
+def test_a_look(compiled, by_numpy, bundle, damage):
+    rng = np.random.default_rng(2)
+    encoder = load_encoder(bundle, "onnx", "int8")
+    wide = rng.integers(1, 9_000, (len(bundle.bands), 5 * 32, 7 * 32 + 10), dtype=np.uint16)
+    dn, quality = wide[:, :, 3 : 3 + 7 * 32], None  # lines that do not follow each other
+    if damage == "nodata":
+        dn[0, 40:90, 10:100] = 0
+    elif damage == "saturated":
+        dn[-1][rng.random(dn.shape[1:]) < 0.4] = 65_535
+    elif damage == "quality":
+        quality = rng.random(dn.shape[1:]) < 0.7
+    elif damage == "all":
+        dn[...] = 0
+    infos = [BandInfo(name, -1000.0, 10_000.0) for name in bundle.bands]
+
+    def look():
+        looker = Looker(bundle, encoder, infos, statistics(bundle, 3), 35, 0.5, Stages())
+        return looker.look(dn, quality)
+
+    mine, twin = look(), by_numpy(look)
+    assert (mine.records == twin.records).all()
+    assert (mine.valid == twin.valid).all()
+    assert (mine.visible() == twin.visible()).all()
+    assert mine.whole == twin.whole == (damage == "none")
+
+
+def test_clouds(compiled, by_numpy, bundle):
+    if bundle.cloud is None:
+        pytest.skip(f"{bundle.name} has no head for clouds")
+    rng, order = np.random.default_rng(4), fine_bands(bundle.bands) + coarse_bands(bundle.bands)
+    for bias in (0.0, 2.0, 5.0):  # from few to nearly all
+        head = replace(bundle.cloud, bias=bundle.cloud.bias + bias * rng.random(bundle.cloud.bias.shape))
+        assert isinstance(head, CloudHead)
+        test = CloudTest(head, statistics(bundle, 5), order, INPUT_STEP, INPUT_ZERO)
+        some = records(bundle, 200, 6)
+        mine, twin = test.hidden(some), by_numpy(test.hidden, some)
+        assert (mine is None) == (twin is None)
+        assert mine is None or (mine == twin).all()
+
+
+@pytest.mark.parametrize("hidden", [0.0, 0.5])
+@pytest.mark.parametrize("top", [4, 8, 13])
+def test_a_comparison(compiled, by_numpy, bundle, hidden, top):
+    now, past = records(bundle, 150, 8, hidden), records(bundle, 150, 9, hidden)
+    stats, then = statistics(bundle, 10), statistics(bundle, 11)
+    rule = replace(ScoreRule.from_dict(bundle.score), top_fine=top, top_event=top, event_floor=-40.0)
+    model = fit_history(now, stats, [(past, then)], rule, bundle.bands, OUTPUT, 3, bundle.event)[0]
+    model = replace(model, loss_weight=0.4, water_weight=0.3, event_weight=0.6, event_above=0.0)
+    asked = np.random.default_rng(12).random(150) < 0.7
+
+    def compare():
+        one = Comparison(model, rule, bundle.bands, stats, then, bundle.event)
+        pair = Pair(now).against(past)
+        return one.residual(pair), one.unexplained(pair, None), one.event(pair, asked)
+
+    mine, twin = compare(), by_numpy(compare)
+    for found, wanted in zip(mine, twin, strict=True):
+        assert (found == wanted).all()
+    assert len(np.unique(mine[0])) > 100
+    assert bundle.event is None or mine[2][asked].any()
+    assert not mine[2][~asked].any()
+
+
+def test_what_is_usual(compiled, by_numpy, bundle):
+    now, stats, rule = records(bundle, 90, 13, 0.3), statistics(bundle, 14), ScoreRule.from_dict(bundle.score)
+    past = [(records(bundle, 90, seed, 0.3), statistics(bundle, seed)) for seed in (15, 16, 17)]
+
+    def fit(threads=1):
+        models = fit_history(now, stats, past, rule, bundle.bands, OUTPUT, 3, bundle.event, threads)
+        return [model.to_dict() for model in models]
+
+    assert fit() == by_numpy(fit) == fit(2)
+
+
+def test_where_a_pass_lies(compiled, by_numpy):
+    rng = np.random.default_rng(18)
+    for high, wide in ((2, 2), (1, 4)):
+        for moved in ((0, 0), (3, -5), (-6, 6)):
+            ground = rng.integers(0, 256, (4, high * 8 + 4, wide * 8 + 4), dtype=np.uint8)
+            pixels = ground.repeat(4, 1).repeat(4, 2)[:, : high * 32 + 16, : wide * 32 + 16]
+            past = ground[:, 2 : 2 + high * 8, 2 : 2 + wide * 8]
+            pixels = np.roll(pixels, moved, (1, 2))
+            mine = estimate_peak((1.0, 0.0, 0.0), pixels, past)
+            assert mine == by_numpy(estimate_peak, (1.0, 0.0, 0.0), pixels, past)
+            assert mine is not None
+            assert np.abs(np.array(mine[1]) - moved).max() < 1.0 < SEARCH_PX
+
+
+def test_estimated_bytes(compiled, by_numpy):
+    rng = np.random.default_rng(19)
+    dn = rng.integers(0, 65_536, (5, 96, 128), dtype=np.uint16)
+    dn[3] = dn[3, ::2, ::2].repeat(2, 0).repeat(2, 1)  # a band at 20 m
+    rows, cols = (part.reshape(-1) for part in np.indices((3, 4)))
+    assert (estimate_bytes(dn, rows, cols) == by_numpy(estimate_bytes, dn, rows, cols)).all()
+
+
+def test_what_is_no_record_is_refused(compiled):
+    from onboard.native.records import checksums
+
+    with pytest.raises(ValueError, match="contiguous"):
+        checksums(records(load_bundle("s2-10"), 8, 0)[::2], 100)
+
+
+def test_a_library_of_another_processor_is_left_aside(tmp_path, monkeypatch, caplog):
+    import onboard.native.library as library
+
+    (tmp_path / "_kernels.abi3.so").write_bytes(b"\x7fELF of another world")
+    monkeypatch.setattr(library, "__file__", str(tmp_path / "library.py"))
+    kernels = library.kernels.__wrapped__
+    assert kernels() is None
+    assert "NumPy does their work" in caplog.text
