@@ -91,9 +91,9 @@ sim-quick:
 		{ echo "sim-quick: skipped: $$absent"; exit 0; }; \
 	$(MAKE) --no-print-directory $(SIM_ROOT) && $(SIM)/bin/python $(SIM_SCRIPTS)/quick.py
 
-# Likewise without a C compiler.
+# Likewise without C compilers for this machine and for the other.
 sim-cost:
-	@absent=$$($(PYTHON) $(SIM_SCRIPTS)/host.py qemu-aarch64 mmdebstrap cc) || \
+	@absent=$$($(PYTHON) $(SIM_SCRIPTS)/host.py qemu-aarch64 mmdebstrap cc aarch64-linux-gnu-gcc) || \
 		{ echo "sim-cost: skipped: $$absent"; exit 0; }; \
 	$(MAKE) --no-print-directory $(SIM_ROOT) && $(SIM)/bin/python $(SIM_SCRIPTS)/cost.py
 

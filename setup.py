@@ -8,13 +8,26 @@ import os
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-strict-aliasing", "-fvisibility=hidden", "-Wno-psabi", "-g0"]
+FLAGS += ["-Werror=implicit-function-declaration"]  # else it would only be missed when it is loaded
 HERE = Path(__file__).parent
 FOLDER = Path("onboard/native")
 
+LIBRARY = "libkernels.so.1"
+"""Not a name that Python would import."""
+
+
+class PlainLibrary(build_ext):
+    """Compiles without what a module of Python needs: its headers, and a name of its version."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        return str(Path(*fullname.split(".")[:-1], LIBRARY))
+
+
 kernels = Extension(
-    "onboard.native._kernels",
+    "onboard.native.libkernels",
     sources=sorted(str(path.relative_to(HERE)) for path in (HERE / FOLDER).glob("*.c")),
     depends=sorted(str(path.relative_to(HERE)) for path in (HERE / FOLDER).glob("*.h")),
     extra_compile_args=FLAGS,
@@ -26,4 +39,8 @@ kernels = Extension(
 if os.environ.get("ONBOARD_KERNELS", "").lower() == "off":
     setup()
 else:
-    setup(ext_modules=[kernels], options={"bdist_wheel": {"py_limited_api": "cp311"}})
+    setup(
+        ext_modules=[kernels],
+        cmdclass={"build_ext": PlainLibrary},
+        options={"bdist_wheel": {"py_limited_api": "cp311"}},
+    )

@@ -1,8 +1,8 @@
 """Chunks read, looked at and compared ahead of the loop: stages on threads of their own, in order, in bounded buffers.
 
 While the loop chooses from one chunk and stores it, the next ones are looked at and compared with the memory, each by a
-thread of its own, and the one after them is read. numpy, GDAL, SQLite and the runtime let go of the interpreter while
-they work, so all cores are busy in one process.
+thread of its own, and the one after them is read; by the thread that looks at it, where any thread may read. Kernels,
+numpy, GDAL, SQLite and the runtime let go of the interpreter while they work, so all cores are busy in one process.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -76,8 +77,8 @@ def look_ahead(
         except InputError as error:
             return Part(chunk, fault=error)
 
-    def look(coming: Future[Part], looker: Looker, comparer: Comparer) -> Part:
-        part = coming.result()
+    def look(coming: Callable[[], Part], looker: Looker, comparer: Comparer) -> Part:
+        part = coming()
         if part.pixels is None:
             return part
         seen = looker.look(part.pixels.dn, part.pixels.quality)
@@ -97,7 +98,8 @@ def look_ahead(
                     passed.set_result(Part(chunks[index], skipped=True))
                     return
                 turn = index % len(workers)
-                ahead.append(looking[turn].submit(look, reading.submit(read, index), *workers[turn]))
+                coming = partial(read, index) if reader.concurrent else reading.submit(read, index).result
+                ahead.append(looking[turn].submit(look, coming, *workers[turn]))
 
         for index in range(depth):
             start(index)

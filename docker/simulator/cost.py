@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 
 import stream
-from host import HERE, OUT, REPOSITORY, ROOT, SimulatorError, command, need, run, say
+from host import HERE, OUT, REPOSITORY, ROOT, SimulatorError, apt_line, command, need, run, say
+from image import COMPILER, SITE
 from quick import PROCESSORS, RUNTIMES, arm_python
 
 SPEC = "sim:7?size=512&passes=4&disaster=flood&cloud=0"
@@ -94,6 +95,8 @@ def main() -> int:
     need("qemu-aarch64", "cc")
     if not ROOT.is_dir():
         raise SimulatorError("no root yet; make sim-image")
+    if not list(ROOT.glob(f"{SITE}/onboard/native/libkernels.so*")):
+        raise SimulatorError(f"the root has no compiled kernels; {apt_line([COMPILER])}, then make clean sim-image")
     work = OUT / "cost"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()

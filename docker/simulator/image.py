@@ -1,24 +1,27 @@
 """`make sim-image`: an arm64 root from Debian packages, Python wheels and a stream. Nothing in it is run to make it.
 
-Wheels are installed across platforms by pip. Writes out/sim/root and out/sim/stream; the kernel is `kernel.py`'s.
+Wheels are installed across platforms by pip; this package's kernels are compiled across where such a compiler is, else
+NumPy does their work in the root. Writes out/sim/root and out/sim/stream; the kernel is `kernel.py`'s.
 """
 
 from __future__ import annotations
 
 import compileall
+import os
 import py_compile
 import shutil
 import sys
 
 import debian
 import stream
-from host import HERE, OUT, REPOSITORY, ROOT, STREAM, command, need, run, say
+from host import HERE, OUT, REPOSITORY, ROOT, STREAM, apt_line, command, find, need, run, say
 from versions import report
 
 PYTHON = (3, 11)
 """Of Debian bookworm."""
 PACKAGES = ("python3", "busybox-static", "libstdc++6")
-PLATFORMS = (*(f"manylinux_2_{minor}_aarch64" for minor in (28, 27, 17)), "manylinux2014_aarch64")
+COMPILER = "aarch64-linux-gnu-gcc"
+PLATFORMS = ("linux_aarch64", *(f"manylinux_2_{minor}_aarch64" for minor in (28, 27, 17)), "manylinux2014_aarch64")
 SITE = "opt/onboard"
 UNUSED = (
     "boot", "dev", "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/bash-completion",
@@ -43,7 +46,7 @@ def install_wheels() -> list[str]:
     """This package and everything it needs, for aarch64, into the root; returns the latter as `name==version`."""
     wheels = OUT / "wheel"
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    run([*pip, "wheel", "--no-deps", "--wheel-dir", wheels, REPOSITORY], "building the wheel")
+    run([*pip, "wheel", "--no-deps", "--wheel-dir", wheels, REPOSITORY], "building the wheel", env=across())
     (own,) = wheels.glob("onboard_detect-*.whl")
     say("installing aarch64 wheels")
     platforms = [word for name in PLATFORMS for word in ("--platform", name)]
@@ -58,6 +61,20 @@ def install_wheels() -> list[str]:
         shutil.rmtree(ROOT / SITE / name)
     pinned = [line.strip() for line in (HERE / "wheels.txt").read_text().splitlines()]
     return sorted(line for line in pinned if line and not line.startswith("#"))
+
+
+def across() -> dict[str, str]:
+    """The environment in which a wheel is built for aarch64."""
+    if find(COMPILER) is None:
+        say(f"no {COMPILER}: the root gets no compiled kernels ({apt_line([COMPILER])})")
+        return {**os.environ, "ONBOARD_KERNELS": "off"}
+    here = {
+        "CC": COMPILER,
+        "LDSHARED": f"{COMPILER} -shared",
+        "_PYTHON_HOST_PLATFORM": "linux-aarch64",
+        "ARCHFLAGS": "",
+    }
+    return {**os.environ, **here}
 
 
 def compile_modules() -> None:

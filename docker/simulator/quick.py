@@ -1,7 +1,7 @@
 """`make sim-quick`: the arm64 root under qemu-user, on two processors, must give the bytes that this machine gives.
 
 INT8 latents, scores and products of ONNX Runtime and of LiteRT, on Cortex-A72 and Cortex-A76, against the same Python
-packages in the same versions on the host. Reads out/sim/root, works in out/sim/quick; compares without any tolerance.
+packages in the same versions on the host; and once without compiled kernels. Reads out/sim/root, works in out/sim/quick; compares without any tolerance.
 """
 
 from __future__ import annotations
@@ -91,6 +91,11 @@ def main() -> int:
             for processor in PROCESSORS
             for runtime in RUNTIMES
         }
+        python, environment = arm_python(PROCESSORS[0])
+        plain = {**environment, "ONBOARD_KERNELS": "off"}
+        jobs[f"{PROCESSORS[0]} without kernels", RUNTIMES[0]] = pool.submit(
+            checked, python, plain, work / "plain", RUNTIMES[0]
+        )
         wrong = 0
         for (processor, runtime), job in jobs.items():
             there = job.result()

@@ -19,7 +19,7 @@ from onboard.change.exact import exact_weights, ordered_sum
 from onboard.change.record import COARSE, FINE, Records
 from onboard.change.seen import Seen
 from onboard.errors import BundleError
-from onboard.native.records import available, clouded
+from onboard.native.records import available, clouded, filled_up
 from onboard.sense.normalise import BandStatistics
 
 F32 = NDArray[np.float32]
@@ -89,6 +89,7 @@ class CloudTest:
         self._weights = np.ascontiguousarray(exact_weights(weights[:, list(order)], 10))  # of means of four
         self._bias = (head.bias + head.absolute @ median - zero * weights.sum(axis=1)).astype(np.float32)
         self._out = head.out.astype(np.float32)
+        self._rows = tuple(filled_up(one) for one in (self._weights, self._bias, self._out))
         self._limit = np.float32(np.log(head.threshold / (1 - head.threshold)) - head.out_bias)
 
     def hidden(self, records: Records) -> NDArray[np.bool_] | None:
@@ -103,7 +104,7 @@ class CloudTest:
         Returns:
             bool (N, 64), on fine sub-cells; None where none is.
         """
-        fits = available(records["fine"].shape[1], records["coarse"].shape[1])
+        fits = available(records.dtype["fine"].shape[0], records.dtype["coarse"].shape[0])
         bits = self._compiled(records) if fits else self._found(records)
         bits &= (bits >> 1) & 0x7777  # with the neighbour to the right: four columns of four bits, the last has none
         bits &= bits >> COARSE  # with those below: now a bit says that 2 x 2 from here on are hidden
@@ -131,4 +132,4 @@ class CloudTest:
 
     def _compiled(self, records: Records) -> NDArray[np.uint16]:
         """The same."""
-        return clouded(records, self._weights, self._bias, self._out, float(self._limit))
+        return clouded(records, *self._rows, float(self._limit))

@@ -140,8 +140,8 @@ class Looker:
         kernels few enough that their tiles stay in the processor's cache."""
         rows, cols = height // CELL, width // CELL
         step = max(1, PART_CELLS // cols) if self._preparer is not None else rows
-        starts = range(0, rows, step)
-        return [(slice(r * CELL, (r + step) * CELL), slice(r * cols, (r + step) * cols)) for r in starts]
+        spans = [(row, min(row + step, rows)) for row in range(0, rows, step)]
+        return [(slice(r * CELL, end * CELL), slice(r * cols, end * cols)) for r, end in spans]
 
     def prepare(self, dn: U16, quality: Mask | None, records: Records, valid: Mask) -> tuple[U8, bool]:
         """What of a look precedes the encoder, of whole cells.

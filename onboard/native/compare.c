@@ -13,7 +13,8 @@
 #define LIMIT 12.0f
 #define ALL (~0ull)
 
-/* A linear map of both looks: on the 10 m bands of the past, then of the new look; on the others likewise, and on ONE. */
+/* A linear map of both looks: on the 10 m bands of the past, then of the new look; on the others likewise, and on ONE.
+   `rows` is a multiple of ROWS; those that fill it up are zero and change nothing. */
 typedef struct {
     int64_t rows;
     const float *fine, *others;
@@ -42,23 +43,6 @@ typedef struct {
     float floor;
     int64_t top;
 } Head;
-
-/* A row of weights on every fine sub-cell: in[term][quarter, half]; see `product`. */
-INLINE void product4(const float *weights, int64_t terms, const Eight (*in)[QUARTERS * HALVES], Eight *out) {
-    Eight a = {0}, b = {0}, c = {0}, d = {0}, e = {0}, f = {0}, g = {0}, h = {0};
-    for (int64_t t = 0; t < terms; t++) {
-        const float w = weights[t];
-        a += w * in[t][0];
-        b += w * in[t][1];
-        c += w * in[t][2];
-        d += w * in[t][3];
-        e += w * in[t][4];
-        f += w * in[t][5];
-        g += w * in[t][6];
-        h += w * in[t][7];
-    }
-    out[0] = a, out[1] = b, out[2] = c, out[3] = d, out[4] = e, out[5] = f, out[6] = g, out[7] = h;
-}
 
 /* The `top` greatest of n values, rising. */
 INLINE void greatest(const float *values, int n, int64_t top, float *out) {
@@ -104,8 +88,8 @@ INLINE float top_root_mean(const float *squares, int n, int64_t top) {
 
 /* Both looks at one cell. */
 typedef struct {
-    Eight fine[2 * MAX_FINES][QUARTERS * HALVES];
-    Eight others[2 * MAX_COARSES + 1][HALVES];
+    Some fine[2 * MAX_FINES][QUARTERS * PARTS];
+    Some others[2 * MAX_COARSES + 1][PARTS];
     uint64_t hidden; /* bits of the fine sub-cells that are not valid in both */
 } Cell;
 
@@ -118,8 +102,18 @@ INLINE void lay_out(const uint8_t *record, const Layout *layout, int past, Cell 
 INLINE void lay_out_both(const uint8_t *now, const uint8_t *past, const Layout *layout, Cell *cell) {
     lay_out(past, layout, 1, cell);
     lay_out(now, layout, 0, cell);
-    for (int h = 0; h < HALVES; h++) cell->others[2 * layout->coarses][h] = (Eight){0} + ONE;
+    for (int k = 0; k < PARTS; k++) cell->others[2 * layout->coarses][k] = (Some){0} + ONE;
     cell->hidden = ~(valid_bits(now, layout) & valid_bits(past, layout));
+}
+
+/* ROWS rows of a map from `first` on: what the 10 m bands give, and what is common to all quarters. */
+INLINE void mapped(
+    const Folded *map, int64_t first, const Cell *cell, const Layout *layout, Some fine[QUARTERS][ROWS][PARTS],
+    Some common[ROWS][PARTS]) {
+    const int64_t fines = 2 * layout->fines, others = 2 * layout->coarses + 1;
+    product(map->others + first * others, others, cell->others[0], PARTS, common);
+    for (int q = 0; q < QUARTERS; q++)
+        product(map->fine + first * fines, fines, cell->fine[0] + q * PARTS, QUARTERS * PARTS, fine[q]);
 }
 
 /* Whether the fine sub-cell in a quarter of a coarse one is hidden. */
@@ -144,74 +138,76 @@ INLINE void hide_coarse(uint64_t hidden, float *values) {
 
 /* See `Comparison.residual`. */
 INLINE float residual(const Cell *cell, const Layout *layout, const Usual *usual) {
-    const int64_t rows = usual->residual.rows, fines = 2 * layout->fines, others = 2 * layout->coarses + 1;
-    Eight squares[QUARTERS * HALVES] = {{0}};
+    Some squares[QUARTERS * PARTS] = {{0}};
     const int shown = SUB - (cell->hidden ? __builtin_popcountll(cell->hidden) : 0);
-    for (int64_t r = 0; r < rows; r++) {
-        Eight found[QUARTERS * HALVES], common[HALVES];
-        product4(usual->residual.fine + r * fines, fines, cell->fine, found);
-        product(usual->residual.others + r * others, others, cell->others, common);
-        Eight each[QUARTERS * HALVES];
-        for (int k = 0; k < QUARTERS * HALVES; k++) each[k] = found[k] + common[k % HALVES]; /* exact, as every sum of them */
-        hide(cell->hidden, 0, (float *)each);
-        Eight total = ((each[0] + each[1]) + (each[2] + each[3])) + ((each[4] + each[5]) + (each[6] + each[7]));
-        double sum = 0;
-        for (int i = 0; i < 8; i++) sum += (double)total[i];
-        const float off = (float)(usual->cell_mean * (sum / (shown > 1 ? shown : 1)));
-        for (int h = 0; h < HALVES; h++) common[h] -= off;
-        for (int k = 0; k < QUARTERS * HALVES; k++) {
-            const Eight value = found[k] + common[k % HALVES];
-            squares[k] += value * value;
+    for (int64_t first = 0; first < usual->residual.rows; first += ROWS) {
+        Some found[QUARTERS][ROWS][PARTS], common[ROWS][PARTS];
+        mapped(&usual->residual, first, cell, layout, found, common);
+        for (int r = 0; r < ROWS; r++) {
+            Some each[QUARTERS * PARTS], sums[PARTS];
+            for (int q = 0; q < QUARTERS; q++) /* exact, as every sum of them */
+                for (int k = 0; k < PARTS; k++) each[q * PARTS + k] = found[q][r][k] + common[r][k];
+            hide(cell->hidden, 0, (float *)each);
+            for (int k = 0; k < PARTS; k++)
+                sums[k] = (each[k] + each[PARTS + k]) + (each[2 * PARTS + k] + each[3 * PARTS + k]);
+            double sum = 0;
+            for (int i = 0; i < BLOCK; i++) sum += (double)((float *)sums)[i];
+            const float off = (float)(usual->cell_mean * (sum / (shown > 1 ? shown : 1)));
+            for (int k = 0; k < PARTS; k++) common[r][k] -= off;
+            for (int q = 0; q < QUARTERS; q++)
+                for (int k = 0; k < PARTS; k++) {
+                    const Some value = found[q][r][k] + common[r][k];
+                    squares[q * PARTS + k] += value * value;
+                }
         }
     }
     hide(cell->hidden, 0, (float *)squares);
     return top_root_mean((float *)squares, SUB, usual->top_fine);
 }
 
-INLINE float positive(float x) { return x > 0 ? x : 0; }
-
 /* See `signed` and `Comparison._loss`. */
 INLINE void signed_evidence(const Cell *cell, const Layout *layout, const Usual *usual, float *loss, float *water) {
     const int64_t f = layout->fines, c = layout->coarses, bands = f + c;
-    Eight past[MAX_BANDS][HALVES], falls[MAX_FALLS][HALVES], squares[HALVES];
+    Some past[MAX_BANDS][PARTS], falls[MAX_FALLS][PARTS], squares[PARTS];
     for (int64_t b = 0; b < f; b++) averaged(cell->fine[b], past[b]);
-    memcpy(past[f], cell->others[0], sizeof(Eight) * HALVES * c);
-    for (int64_t k = 0; k < usual->falls; k++) {
-        const int64_t place = usual->places[k];
-        Eight now[HALVES];
+    memcpy(past[f], cell->others[0], sizeof(Some) * PARTS * c);
+    for (int64_t n = 0; n < usual->falls; n++) {
+        const int64_t place = usual->places[n];
+        Some now[PARTS];
         if (place < f) averaged(cell->fine[f + place], now);
         else memcpy(now, cell->others[c + place - f], sizeof now);
-        for (int h = 0; h < HALVES; h++)
-            falls[k][h] = (past[place][h] * usual->past[k] - now[h] * usual->now[k]) + usual->constant[k];
+        for (int k = 0; k < PARTS; k++)
+            falls[n][k] = (past[place][k] * usual->past[n] - now[k] * usual->now[n]) + usual->constant[n];
     }
-    const Eight *near = falls[usual->near], *first = falls[usual->first_short], *last = falls[usual->last_short];
+    const Some *near = falls[usual->near], *first = falls[usual->first_short], *last = falls[usual->last_short];
     const float near_median = usual->medians[usual->near];
     if (usual->loss) {
-        Eight unusual[HALVES] = {{0}};
-        for (int64_t r = 0; r < bands; r++) {
-            Eight whitened[HALVES];
-            product(usual->whiten + r * bands, bands, past, whitened);
-            for (int h = 0; h < HALVES; h++) {
-                const Eight value = whitened[h] + usual->whiten_offset[r];
-                unusual[h] += value * value;
-            }
+        Some unusual[PARTS] = {{0}};
+        for (int64_t r = 0; r < bands; r += ROWS) {
+            Some whitened[ROWS][PARTS];
+            product(usual->whiten + r * bands, bands, past[0], PARTS, whitened);
+            for (int row = 0; row < ROWS; row++)
+                for (int k = 0; k < PARTS; k++) {
+                    const Some value = whitened[row][k] + usual->whiten_offset[r + row];
+                    unusual[k] += value * value;
+                }
         }
-        for (int h = 0; h < HALVES; h++) {
-            const Eight ratio = (near[h] - last[h]) - usual->near_short;
-            squares[h] = positives(near[h] - near_median) * positives(ratio);
-            squares[h] *= usual->damping / (unusual[h] + usual->rarity);
+        for (int k = 0; k < PARTS; k++) {
+            const Some ratio = (near[k] - last[k]) - usual->near_short;
+            squares[k] = positives(near[k] - near_median) * positives(ratio);
+            squares[k] *= usual->damping / (unusual[k] + usual->rarity);
         }
         hide_coarse(cell->hidden, (float *)squares);
         *loss = top_root_mean((float *)squares, BLOCK, usual->top_coarse);
     }
     if (usual->water) {
-        const Eight *green = falls[usual->green];
+        const Some *green = falls[usual->green];
         const float green_median = usual->medians[usual->green];
         const float first_median = usual->medians[usual->first_short], last_median = usual->medians[usual->last_short];
-        for (int h = 0; h < HALVES; h++) {
-            const Eight shadow = positives(green[h] - green_median) * usual->shadow;
-            const Eight a = first[h] - first_median, b = last[h] - last_median, least = choose(a < b, a, b) - shadow;
-            squares[h] = positives((near[h] - near_median) - shadow) * positives(least);
+        for (int k = 0; k < PARTS; k++) {
+            const Some shadow = positives(green[k] - green_median) * usual->shadow;
+            const Some a = first[k] - first_median, b = last[k] - last_median, least = choose(a < b, a, b) - shadow;
+            squares[k] = positives((near[k] - near_median) - shadow) * positives(least);
         }
         hide_coarse(cell->hidden, (float *)squares);
         *water = top_root_mean((float *)squares, BLOCK, usual->top_water);
@@ -232,25 +228,27 @@ EXPORT CLONES void onboard_unexplained(
 
 /* See `EventTest.log_odds`: of every fine sub-cell, quarter by quarter; the least where it is hidden. */
 INLINE void log_odds(
-    const uint8_t *now, const uint8_t *past, const Layout *layout, const Head *head, Eight odds[QUARTERS * HALVES]) {
-    const int64_t fines = 2 * layout->fines, others = 2 * layout->coarses + 1;
+    const uint8_t *now, const uint8_t *past, const Layout *layout, const Head *head, Some odds[QUARTERS * PARTS]) {
     Cell cell;
     lay_out_both(now, past, layout, &cell);
-    Eight sum[HALVES] = {{0}};
-    for (int k = 0; k < QUARTERS * HALVES; k++) odds[k] = (Eight){0};
-    for (int64_t u = 0; u < head->units.rows; u++) {
-        Eight found[QUARTERS * HALVES], less[HALVES];
-        product(head->units.others + u * others, others, cell.others, less);
-        product4(head->units.fine + u * fines, fines, cell.fine, found);
-        for (int k = 0; k < QUARTERS * HALVES; k++) {
-            const Eight limit = less[k % HALVES];
-            odds[k] += u < head->raising ? choose(found[k] > limit, found[k], limit)
-                                         : choose(found[k] < limit, found[k], limit);
-        }
-        for (int h = 0; h < HALVES; h++) sum[h] += less[h];
+    Some sum[PARTS] = {{0}};
+    for (int k = 0; k < QUARTERS * PARTS; k++) odds[k] = (Some){0};
+    for (int64_t first = 0; first < head->units.rows; first += ROWS) {
+        Some found[QUARTERS][ROWS][PARTS], less[ROWS][PARTS];
+        mapped(&head->units, first, &cell, layout, found, less);
+        for (int r = 0; r < ROWS; r++)
+            for (int k = 0; k < PARTS; k++) {
+                const Some limit = less[r][k];
+                for (int q = 0; q < QUARTERS; q++) {
+                    const Some value = found[q][r][k];
+                    const Which kept = first + r < head->raising ? value > limit : value < limit;
+                    odds[q * PARTS + k] += choose(kept, value, limit);
+                }
+                sum[k] += limit;
+            }
     }
-    for (int k = 0; k < QUARTERS * HALVES; k++) {
-        const Eight value = odds[k] - (sum[k % HALVES] - head->bias), limit = (Eight){0} + LIMIT;
+    for (int k = 0; k < QUARTERS * PARTS; k++) {
+        const Some value = odds[k] - (sum[k % PARTS] - head->bias), limit = (Some){0} + LIMIT;
         odds[k] = choose(value > limit, limit, choose(value < -limit, -limit, value));
     }
     hide(cell.hidden, -LIMIT, (float *)odds);
@@ -260,11 +258,13 @@ INLINE void log_odds(
 EXPORT CLONES void onboard_log_odds(
     const uint8_t *now, const uint8_t *past, int64_t cells, const Layout *layout, const Head *head, float *odds) {
     for (int64_t n = 0; n < cells; n++) {
-        Eight found[QUARTERS * HALVES];
+        Some found[QUARTERS * PARTS];
         log_odds(now + n * layout->size, past + n * layout->size, layout, head, found);
         memcpy(odds + n * SUB, found, sizeof found);
     }
 }
+
+INLINE float positive(float x) { return x > 0 ? x : 0; }
 
 /* How far the mean of a cell's greatest log odds exceeds the floor; 0 where not asked for. */
 EXPORT CLONES void onboard_event(
@@ -273,7 +273,7 @@ EXPORT CLONES void onboard_event(
     for (int64_t n = 0; n < cells; n++) {
         evidence[n] = 0;
         if (!asked[n]) continue;
-        Eight found[QUARTERS * HALVES];
+        Some found[QUARTERS * PARTS];
         float top[MAX_TOP];
         log_odds(now + n * layout->size, past + n * layout->size, layout, head, found);
         greatest((float *)found, SUB, head->top, top);

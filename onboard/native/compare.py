@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.native.library import Folded, Head, Usual, kernels, pointer
-from onboard.native.records import available, layout_of
+from onboard.native.library import Folded, Head, Usual, address, kernels, pointer
+from onboard.native.records import available, filled_up, layout_of
 
 F32 = NDArray[np.float32]
 Records = NDArray[np.void]
@@ -40,10 +40,14 @@ class _Kernel:
     def _at(self, array: NDArray[Any], dtype: Any = np.float32) -> int:
         kept = np.ascontiguousarray(array, dtype=dtype)
         self._held.append(kept)
-        return kept.ctypes.data
+        return address(kept)
+
+    def _rows(self, array: NDArray[Any]) -> int:
+        """Likewise of rows of weights, filled up with zeros to as many as are taken together."""
+        return self._at(filled_up(np.asarray(array, np.float32)))
 
     def _folded(self, rows: Map, others: F32) -> Folded:
-        return Folded(len(rows.fine), self._at(rows.fine), self._at(others))
+        return Folded(len(filled_up(rows.fine)), self._rows(rows.fine), self._rows(others))
 
 
 def fits(rows: Map, tops: Sequence[int]) -> bool:
@@ -83,7 +87,7 @@ class UnexplainedKernel(_Kernel):
         self.loss, self.water = loss and signs is not None, water and signs is not None
         made = Usual(
             self._folded(residual, residual.others), cell_mean, *tops, int(self.loss), int(self.water),
-            whiten=self._at(whiten), whiten_offset=self._at(whiten_offset), damping=damping[0], rarity=damping[1],
+            whiten=self._rows(whiten), whiten_offset=self._rows(whiten_offset), damping=damping[0], rarity=damping[1],
         )  # fmt: skip
         if signs is not None:
             made.falls, made.places = len(signs.places), self._at(np.array(signs.places), np.int64)
@@ -99,7 +103,7 @@ class UnexplainedKernel(_Kernel):
         surprise, loss, water = np.zeros((3, len(now)), np.float32)
         kernels().onboard_unexplained(
             pointer(now, now.dtype), pointer(past, now.dtype), len(now), ctypes.byref(layout_of(now.dtype)),
-            ctypes.byref(self._usual), surprise.ctypes.data, loss.ctypes.data, water.ctypes.data,
+            ctypes.byref(self._usual), address(surprise), address(loss), address(water),
         )  # fmt: skip
         return surprise, loss, water
 
@@ -123,7 +127,7 @@ class EventKernel(_Kernel):
         head = Head(self._head.units, self._head.raising, self._head.bias, floor, top)
         kernels().onboard_event(
             pointer(now, now.dtype), pointer(past, now.dtype), len(now), ctypes.byref(layout_of(now.dtype)),
-            ctypes.byref(head), pointer(asked, np.bool_), found.ctypes.data,
+            ctypes.byref(head), pointer(asked, np.bool_), address(found),
         )  # fmt: skip
         return found
 
@@ -132,6 +136,6 @@ class EventKernel(_Kernel):
         odds = np.empty((len(now), 64), np.float32)
         kernels().onboard_log_odds(
             pointer(now, now.dtype), pointer(past, now.dtype), len(now), ctypes.byref(layout_of(now.dtype)),
-            ctypes.byref(self._head), odds.ctypes.data,
+            ctypes.byref(self._head), address(odds),
         )  # fmt: skip
         return odds

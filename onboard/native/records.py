@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.native.library import Layout, kernels, pointer
+from onboard.native.library import Layout, address, kernels, pointer
 
 U8 = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -24,6 +24,10 @@ MAX_FINES, MAX_COARSES = 8, 16
 def available(fines: int, coarses: int) -> bool:
     """Whether there are kernels here, with room for so many 10 m bands and others."""
     return kernels() is not None and fines <= MAX_FINES and coarses <= MAX_COARSES
+
+
+ROWS = 4
+"""Of weights that the kernels take together (layout.h)."""
 
 
 @cache
@@ -40,7 +44,7 @@ def checksums(records: Records, covered: int) -> NDArray[np.uint32]:
     """CRC-32, as zlib's, of the first `covered` bytes of each record, (N,)."""
     found = np.empty(len(records), np.uint32)
     kernels().onboard_crc32(
-        pointer(records, records.dtype), len(records), records.dtype.itemsize, covered, found.ctypes.data
+        pointer(records, records.dtype), len(records), records.dtype.itemsize, covered, address(found)
     )
     return found
 
@@ -72,21 +76,26 @@ class Preparer:
             raise ValueError(f"DN {dn.shape} with strides {dn.strides} for tiles {tiles.shape}, {valid.shape} px")
         valid[...] = True if quality is None else quality
         hidden = kernels().onboard_prepare(
-            dn.ctypes.data, bands, height, width, band_step, line_step, pointer(self._tables, np.uint8),
-            self._field.ctypes.data, self._px.ctypes.data, self._zero, pointer(tiles, np.uint8),
+            address(dn), bands, height, width, band_step, line_step, pointer(self._tables, np.uint8),
+            address(self._field), address(self._px), self._zero, pointer(tiles, np.uint8),
             pointer(records, self._dtype), self._dtype.itemsize, pointer(valid, np.bool_),
         )  # fmt: skip
         return not hidden
 
 
+def filled_up(rows: NDArray[Any]) -> NDArray[Any]:
+    """Rows (R, ...) of weights and zeros behind them, to a multiple of `ROWS`."""
+    return np.concatenate([rows, np.zeros((-len(rows) % ROWS, *rows.shape[1:]), rows.dtype)])
+
+
 def clouded(
     records: Records, weights: NDArray[np.float32], bias: NDArray[np.float32], out: NDArray[np.float32], limit: float
 ) -> NDArray[np.uint16]:
-    """Coarse sub-cells whose log odds, by a head of (units, B) weights, exceed `limit`: a bit each, (N,)."""
+    """Coarse sub-cells whose log odds, by a head of (units, B) weights (`filled_up`), exceed `limit`: a bit each, (N,)."""
     bits = np.empty(len(records), np.uint16)
     kernels().onboard_cloud(
         pointer(records, records.dtype), len(records), ctypes.byref(layout_of(records.dtype)), len(weights),
-        pointer(weights, np.float32), pointer(bias, np.float32), pointer(out, np.float32), limit, bits.ctypes.data,
+        pointer(weights, np.float32), pointer(bias, np.float32), pointer(out, np.float32), limit, address(bits),
     )  # fmt: skip
     return bits
 
@@ -99,8 +108,8 @@ def residual_logs(
     halved[list(half)] = 1
     sums = np.empty((len(rows), len(dn)), np.int32)
     kernels().onboard_residual_logs(
-        dn.ctypes.data, len(dn), dn.strides[0] // 2, dn.strides[1] // 2, pointer(rows, np.int64),
-        pointer(cols, np.int64), len(rows), halved.ctypes.data, pointer(logs, np.int32), sums.ctypes.data,
+        address(dn), len(dn), dn.strides[0] // 2, dn.strides[1] // 2, pointer(rows, np.int64),
+        pointer(cols, np.int64), len(rows), address(halved), pointer(logs, np.int32), address(sums),
     )  # fmt: skip
     return sums
 
@@ -114,6 +123,6 @@ def correlations(pixels: U8, reference: NDArray[np.float64], side: int) -> NDArr
     sums = np.empty((side * side, bands, 3))
     kernels().onboard_correlate(
         pointer(np.ascontiguousarray(pixels), np.uint8), bands, height, width, pointer(reference, np.float64), rows,
-        cols, sums.ctypes.data,
+        cols, address(sums),
     )  # fmt: skip
     return sums

@@ -60,6 +60,11 @@ class Reader(ABC):
         """Pixels as they were measured, (B, height, width), where `read` gives an estimate; None where it does not."""
         return None
 
+    @property
+    def concurrent(self) -> bool:
+        """Whether several threads may `read` at once."""
+        return False
+
     def truth(self, window: Window) -> Mask | None:
         """Simulated sources only: exact mask of what truly changed since the pass before, bool (height, width)."""
         return None

@@ -128,6 +128,11 @@ class RasterReader(Reader):
         self._lock = lock or nullcontext()
         self._decoder = _decode_ahead([*files, *layers], threads) if threads else None
 
+    @property
+    def concurrent(self) -> bool:
+        """See `Reader.concurrent`: where nothing is GDAL's."""
+        return not self._layers and all(isinstance(file.source, BlockSource) for file in self._files)
+
     def expect(self, windows: Sequence[Window]) -> None:
         """See `Reader.expect`."""
         if self._decoder is not None:
@@ -139,6 +144,10 @@ class RasterReader(Reader):
         inside = row >= 0 and col >= 0 and row + height <= self._grid.height and col + width <= self._grid.width
         if not inside or out.shape[1:] != (height, width) or min(height, width) < 1:
             raise ValueError(f"{window} is not within {self._grid.height} x {self._grid.width}, or out is {out.shape}")
+        if self.concurrent:
+            for file in self._files:
+                file.read(window, out)
+            return None
         usable: Mask | None = None
         held = nullcontext() if self._decoder is None else self._decoder.holding(self._keys(window))
         with self._lock, held, gdal_env(**({} if self._decoder is None else GDAL_OPTIONS)):

@@ -73,6 +73,17 @@ class Marks:
             return  # as it should: the kernel knows no such priority
 
 
+def tiles_of(looker: Looker, dn: np.ndarray) -> np.ndarray:
+    """All tiles of a chunk."""
+    height, width = dn.shape[1:]
+    found = []
+    for lines, part in looker.parts(height, width):
+        records = np.zeros(part.stop - part.start, looker.dtype)
+        valid = np.empty((lines.stop - lines.start, width), np.bool_)
+        found.append(looker.prepare(dn[:, lines], None, records, valid)[0].copy())
+    return np.concatenate(found)
+
+
 def main(argv: list[str]) -> int:
     """Entry point."""
     stream, folder, runtime = open_stream(argv[0]), Path(argv[1]), argv[2]
@@ -97,7 +108,7 @@ def main(argv: list[str]) -> int:
         pixels = marks.around("read", cells, lambda: read_chunk(reader, chunk, grid, bands, still, buffer))
         looker: Looker = arrival.looker(frozen.bands, chunks)
         look = marks.around("prepare", cells, lambda: looker.look(pixels.dn, pixels.quality, encode=False))
-        tiles, latents = looker.prepare(pixels.dn, pixels.quality)[0], np.empty((cells, bundle.latent), np.uint8)
+        tiles, latents = tiles_of(looker, pixels.dn), np.empty((cells, bundle.latent), np.uint8)
         marks.around("encode", cells, lambda: encoder.encode(tiles, latents))
         now = look.records
         now["latent"] = latents

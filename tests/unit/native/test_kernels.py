@@ -174,7 +174,7 @@ def test_what_is_no_record_is_refused(compiled):
 def test_a_library_of_another_processor_is_left_aside(tmp_path, monkeypatch, caplog):
     import onboard.native.library as library
 
-    (tmp_path / "_kernels.abi3.so").write_bytes(b"\x7fELF of another world")
+    (tmp_path / library.FILE).write_bytes(b"\x7fELF of another world")
     monkeypatch.setattr(library, "__file__", str(tmp_path / "library.py"))
     kernels = library.kernels.__wrapped__
     assert kernels() is None
