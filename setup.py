@@ -23,6 +23,7 @@ class PlainLibrary(build_ext):
     """Compiles without what a module of Python needs: its headers, and a name of its version."""
 
     def get_ext_filename(self, fullname: str) -> str:
+        """Beside the package's own files."""
         return str(Path(*fullname.split(".")[:-1], LIBRARY))
 
 

@@ -1,7 +1,8 @@
 """`make sim-quick`: the arm64 root under qemu-user, on two processors, must give the bytes that this machine gives.
 
 INT8 latents, scores and products of ONNX Runtime and of LiteRT, on Cortex-A72 and Cortex-A76, against the same Python
-packages in the same versions on the host; and once without compiled kernels. Reads out/sim/root, works in out/sim/quick; compares without any tolerance.
+packages in the same versions on the host; and once without compiled kernels. Reads out/sim/root, works in
+out/sim/quick; compares without any tolerance.
 """
 
 from __future__ import annotations

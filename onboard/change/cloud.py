@@ -89,7 +89,7 @@ class CloudTest:
         self._weights = np.ascontiguousarray(exact_weights(weights[:, list(order)], 10))  # of means of four
         self._bias = (head.bias + head.absolute @ median - zero * weights.sum(axis=1)).astype(np.float32)
         self._out = head.out.astype(np.float32)
-        self._rows = tuple(filled_up(one) for one in (self._weights, self._bias, self._out))
+        self._rows = filled_up(self._weights), filled_up(self._bias), filled_up(self._out)
         self._limit = np.float32(np.log(head.threshold / (1 - head.threshold)) - head.out_bias)
 
     def hidden(self, records: Records) -> NDArray[np.bool_] | None:

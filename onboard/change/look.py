@@ -57,10 +57,10 @@ class Look:
     def visible(self) -> NDArray[np.float32]:
         """Share of each cell that can be seen, float32 (cells,); what only the cloud test hides counts half: at the
         edges of clouds and of water it hides too much."""
-        if self.whole and (self.records["valid"] == ALL).all():
-            return np.ones(len(self.records), dtype=np.float32)
-        data = _by_cell(self.valid).mean(axis=(1, 3), dtype=np.float32).reshape(-1)
         clear = unpack_valid(self.records["valid"]).mean(axis=1, dtype=np.float32)
+        if self.whole:
+            return np.asarray((1 + clear) / 2, dtype=np.float32)
+        data = _by_cell(self.valid).mean(axis=(1, 3), dtype=np.float32).reshape(-1)
         return np.asarray((data + np.minimum(clear, data)) / 2, dtype=np.float32)
 
     def share_of(self, mask: Mask) -> NDArray[np.float32]:

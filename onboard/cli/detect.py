@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import math
 import os
@@ -162,6 +163,7 @@ def run(args: argparse.Namespace) -> int:
             lambda: _pick_bundle(args.bundle, streams),
             args.slots if args.bundle == "auto" else None,
         )
+    gc.freeze()  # no collection has to look through what starting up made
     bundle, encoder = keeper.current.bundle, keeper.current.encoder
     kept_mb = (budget and budget.pass_mb) or DEFAULT_BUDGET_MB if args.budget_mb is None else args.budget_mb
     per_row = args.deadline

@@ -91,13 +91,20 @@ def filled_up(rows: NDArray[Any]) -> NDArray[Any]:
 def clouded(
     records: Records, weights: NDArray[np.float32], bias: NDArray[np.float32], out: NDArray[np.float32], limit: float
 ) -> NDArray[np.uint16]:
-    """Coarse sub-cells whose log odds, by a head of (units, B) weights (`filled_up`), exceed `limit`: a bit each, (N,)."""
+    """Coarse sub-cells whose log odds, by a head of (units, B) weights (`filled_up`), exceed `limit`: bits, (N,)."""
     bits = np.empty(len(records), np.uint16)
     kernels().onboard_cloud(
         pointer(records, records.dtype), len(records), ctypes.byref(layout_of(records.dtype)), len(weights),
         pointer(weights, np.float32), pointer(bias, np.float32), pointer(out, np.float32), limit, address(bits),
     )  # fmt: skip
     return bits
+
+
+def read_parts(file: int, places: Sequence[int], parts: Sequence[NDArray[Any]]) -> int:
+    """Fill contiguous arrays with the bytes of an open file from these places on: 0, an errno, or -1 at its end."""
+    where = np.array([places, [part.nbytes for part in parts], [address(part) for part in parts]], np.int64)
+    found: int = kernels().onboard_read(file, len(parts), address(where), address(where[1]), address(where[2]))
+    return found
 
 
 def residual_logs(

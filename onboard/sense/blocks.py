@@ -20,6 +20,11 @@ from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
+from onboard.native.library import kernels
+from onboard.native.records import read_parts
+
+END = "unexpected end of the file"
+
 
 class BlockSource:
     """Stands in for an open file whose tiles are read past GDAL.
@@ -64,22 +69,33 @@ class BlockSource:
         """
         if out is None:
             out = np.empty((len(indexes), window.height, window.width), self.dtype)
+        parts: list[tuple[NDArray[Any], int]] = []
+        cut: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        for index, band in zip(indexes, out, strict=True):
+            self._gather(index, window, band, parts, cut)
+        self._fill(parts)
+        for part, inside in cut:
+            part[...] = inside
+        return out
+
+    def _gather(
+        self, index: int, window: RasterWindow, band: NDArray[Any], parts: list[tuple[NDArray[Any], int]],
+        cut: list[tuple[NDArray[Any], NDArray[Any]]],
+    ) -> None:  # fmt: skip
+        """What is to be read of a band, whole lines of tiles each: into its own pixels (h, w), or beside them first."""
         height, width = self._block
         top, left = window.row_off, window.col_off
-        for index, band in zip(indexes, out, strict=True):
-            for row in range(top // height, -(-(top + window.height) // height)):
-                first, last = max(top, row * height), min(top + window.height, (row + 1) * height)
-                for col in range(left // width, -(-(left + window.width) // width)):
-                    begin, end = max(left, col * width), min(left + window.width, (col + 1) * width)
-                    place = int(self._places[index][row, col]) + (first - row * height) * width * self.dtype.itemsize
-                    part = band[first - top : last - top, begin - left : end - left]
-                    if part.flags.c_contiguous and end - begin == width:
-                        self._fill(part, place)
-                    else:
-                        lines = np.empty((last - first, width), self.dtype)
-                        self._fill(lines, place)
-                        part[...] = lines[:, begin - col * width : end - col * width]
-        return out
+        for row in range(top // height, -(-(top + window.height) // height)):
+            first, last = max(top, row * height), min(top + window.height, (row + 1) * height)
+            for col in range(left // width, -(-(left + window.width) // width)):
+                begin, end = max(left, col * width), min(left + window.width, (col + 1) * width)
+                place = int(self._places[index][row, col]) + (first - row * height) * width * self.dtype.itemsize
+                part = band[first - top : last - top, begin - left : end - left]
+                if not (part.flags.c_contiguous and end - begin == width):
+                    lines = np.empty((last - first, width), self.dtype)
+                    cut.append((part, lines[:, begin - col * width : end - col * width]))
+                    part = lines
+                parts.append((part, place))
 
     def read_masks(self, indexes: Sequence[int], window: RasterWindow) -> NDArray[Any]:
         """As `DatasetReader.read_masks`."""
@@ -92,16 +108,24 @@ class BlockSource:
             os.close(self._file)
             self._file = -1
 
-    def _fill(self, lines: NDArray[Any], place: int) -> None:
-        view = lines.data.cast("B")
-        while view:
-            try:
-                count = os.preadv(self._file, [view], place)
-            except OSError as error:
-                raise RasterioIOError(f"read error: {error.strerror}") from error
-            if not count:
-                raise RasterioIOError("unexpected end of the file")
-            view, place = view[count:], place + count
+    def _fill(self, parts: Sequence[tuple[NDArray[Any], int]]) -> None:
+        """Arrays with what lies in the file from a place on."""
+        if kernels() is not None:
+            arrays, places = zip(*parts, strict=True)
+            fault = read_parts(self._file, places, arrays)
+            if fault:
+                raise RasterioIOError(END if fault < 0 else f"read error: {os.strerror(fault)}")
+            return
+        for array, place in parts:
+            view = array.data.cast("B")
+            while view:
+                try:
+                    count = os.preadv(self._file, [view], place)
+                except OSError as error:
+                    raise RasterioIOError(f"read error: {error.strerror}") from error
+                if not count:
+                    raise RasterioIOError(END)
+                view, place = view[count:], place + count
 
 
 def _little(source: DatasetReader) -> bool:

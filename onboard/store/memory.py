@@ -38,10 +38,16 @@ CREATE TABLE strip (
 """A table with row ids keeps strips in the order of writing: those of a chunk lie in few pages, and are read so."""
 STRIPS = """
 WITH RECURSIVE line(n) AS (SELECT ?2 UNION ALL SELECT n + 1 FROM line WHERE n + 1 < ?3)
-SELECT row, col, cols, records FROM line CROSS JOIN strip ON pass = ?1 AND row = n AND col < ?5 AND col >= ifnull(
+SELECT {found} FROM line CROSS JOIN strip ON pass = ?1 AND row = n AND col < ?5 AND col >= ifnull(
   (SELECT max(col) FROM strip WHERE pass = ?1 AND row = n AND col <= ?4), 0)
 """
 """Of pass ?1, in rows from ?2 to before ?3, that reach into the columns from ?4 to before ?5: by the index alone."""
+SINGLE = STRIPS.format(found="row, col, cols, records")
+TOGETHER = STRIPS.format(
+    found="count(*), min(col), max(col), min(cols), max(cols), group_concat(row), "
+    "CAST(group_concat(records, '') AS BLOB)"
+)
+"""All in one answer: SQLite lets go of the interpreter's lock, and has to get it back, for each."""
 
 
 P = ParamSpec("P")
@@ -106,16 +112,16 @@ class MemoryReader:
         Returns:
             Records (cells,), all zero where nothing is remembered, and how many failed their checksum (zeroed).
         """
-        rows, end = (chunk.row, chunk.row + chunk.rows), chunk.col + chunk.cols
-        strips = self._db.execute(STRIPS, (pass_id, *rows, chunk.col, end)).fetchall()
-        if [strip[:3] for strip in strips] == [(row, chunk.col, chunk.cols) for row in range(*rows)]:
+        rows, end = range(chunk.row, chunk.row + chunk.rows), chunk.col + chunk.cols
+        where = (pass_id, rows.start, rows.stop, chunk.col, end)
+        *found, order, blob = self._db.execute(TOGETHER, where).fetchone()
+        alike = found == [chunk.rows, chunk.col, chunk.col, chunk.cols, chunk.cols]
+        if alike and order == ",".join(map(str, rows)) and len(blob) == chunk.cells * dtype.itemsize:
             # the usual case, strips of a pass that was read in the same chunks
-            flat = np.frombuffer(bytearray().join(strip[3] for strip in strips), dtype=np.uint8)
-            if flat.size == chunk.cells * dtype.itemsize:
-                return _sound(flat.view(dtype))
+            return _sound(np.frombuffer(blob, dtype=dtype))
         item = np.dtype((np.void, dtype.itemsize))  # copied as it is; a record's fields would be copied one by one
         out = np.zeros((chunk.rows, chunk.cols), dtype=item)
-        for row, col, cols, blob in strips:
+        for row, col, cols, blob in self._db.execute(SINGLE, where) if found[0] else ():
             if len(blob) != cols * dtype.itemsize or col + cols <= chunk.col:
                 continue
             strip = np.frombuffer(blob, dtype=item)
@@ -125,9 +131,10 @@ class MemoryReader:
 
 
 def _sound(records: Records) -> tuple[Records, int]:
-    """Records (N,), those that fail their checksum zeroed in place, and how many did."""
+    """Records (N,), those that fail their checksum zeroed, and how many did."""
     bad = damaged(records)
     if bad.any():
+        records = records.copy()
         records[bad] = np.zeros(1, dtype=records.dtype)
     return records, int(bad.sum())
 
