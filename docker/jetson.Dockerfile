@@ -11,12 +11,12 @@ FROM ${BASE}
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3.11 python3.11-venv \
+    && apt-get install -y --no-install-recommends gcc libc6-dev python3.11 python3.11-venv \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --create-home --shell /usr/sbin/nologin onboard \
     && install -d -o onboard -g onboard /data /key
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY onboard onboard
 ARG ORT_WHEEL=""
 RUN python3.11 -m venv /opt/onboard \
