@@ -20,10 +20,11 @@ from onboard.sense.acquisition import Acquisition, Reader
 from onboard.sense.bands import S2_BANDS, canonical_band
 from onboard.sense.mosaic import Mosaic, compose, fit
 from onboard.sense.plane import Affine6, Plane, plane_of
+from onboard.sense.planefile import QualityPlane
 from onboard.sense.quality import SCL_USABLE
 from onboard.sense.radiometry import band_radiometry
 from onboard.sense.raster import gdal_env, open_raster
-from onboard.sense.reader import QualityPlane, RasterAcquisition
+from onboard.sense.reader import RasterAcquisition
 
 SUFFIXES = (".nc", ".nc4", ".cdf")
 AXES = (("x", "y"), ("lon", "lat"), ("longitude", "latitude"))

@@ -18,9 +18,10 @@ from onboard.sense.acquisition import Acquisition
 from onboard.sense.bands import NATIVE_RESOLUTION_M, S2_BANDS
 from onboard.sense.mosaic import compose, fit
 from onboard.sense.plane import Plane, plane_of
+from onboard.sense.planefile import QualityPlane
 from onboard.sense.quality import CLASSI_CLOUD_BANDS, CLASSI_USABLE, SCL_USABLE
 from onboard.sense.raster import gdal_env, open_raster
-from onboard.sense.reader import QualityPlane, RasterAcquisition
+from onboard.sense.reader import RasterAcquisition
 from onboard.sense.safe_metadata import MAX_XML_BYTES, ProductMetadata, parse_granule_time, parse_product
 
 _PRODUCT = re.compile(r"^(?:MTD_MSI|S2[A-Z]_OPER_MTD_SAF)(L1C|L2A)(?:_.*)?\.xml$")
