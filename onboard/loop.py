@@ -202,6 +202,8 @@ class Detector:
             if large:
                 give_back()  # what the pre-scan needed
             whole = self._chunks(begun, chunks, run)
+        if large:
+            give_back()  # what the chunks needed
         if whole:
             dropped = acquisition.grid.width * acquisition.grid.height - rows * cols * CELL * CELL
             oddities = {"remainder_px": dropped} if dropped else {}
@@ -210,8 +212,6 @@ class Detector:
                 close_up(store, row, grid, memory_id, acquisition, self.bundle, self.artefact, config.budget_bytes)
             store.state.finish(row.id)
             store.memory.forget(grid, self.artefact, config.keep_passes)
-        if large:
-            give_back()  # what the chunks needed
         return row.id
 
     def _chunks(self, begun: _Begun, chunks: list[Chunk], run: Run) -> bool:
