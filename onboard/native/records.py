@@ -100,6 +100,15 @@ def clouded(
     return bits
 
 
+def count_values(dn: NDArray[np.uint16], valid: Mask | None, counts: NDArray[np.int64]) -> None:
+    """Add how often each value occurs in DN (H, W) to counts (65536,); `valid`, bool (H, W): only there."""
+    height, width = dn.shape
+    if dn.strides[1] != 2:
+        raise ValueError(f"DN with strides {dn.strides}")
+    where = 0 if valid is None else pointer(valid, np.bool_)
+    kernels().onboard_histogram(address(dn), height, width, dn.strides[0] // 2, where, pointer(counts, np.int64))
+
+
 def read_parts(file: int, places: Sequence[int], parts: Sequence[NDArray[Any]]) -> int:
     """Fill contiguous arrays with the bytes of an open file from these places on: 0, an errno, or -1 at its end."""
     where = np.array([places, [part.nbytes for part in parts], [address(part) for part in parts]], np.int64)

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onboard.errors import InputError
+from onboard.native.library import kernels
+from onboard.native.records import count_values
 from onboard.sense.acquisition import BandInfo, Reader
 from onboard.sense.chunks import Chunk
 from onboard.sense.normalise import DN_VALUES, BandStatistics, NormaliseRule, band_statistics
@@ -40,9 +42,11 @@ def band_histograms(
         if not valid.any():
             continue
         everything = bool(valid.all())
-        for band in range(bands):
-            values = dn[band].reshape(-1) if everything else dn[band][valid]
-            total[band] += np.bincount(values, minlength=DN_VALUES)
+        for band, counts in zip(dn, total, strict=True):
+            if kernels() is not None:
+                count_values(band, None if everything else valid, counts)
+            else:
+                counts += np.bincount(band.reshape(-1) if everything else band[valid], minlength=DN_VALUES)
     return total
 
 

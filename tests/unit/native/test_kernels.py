@@ -20,7 +20,9 @@ from onboard.downlink.estimate import estimate_bytes
 from onboard.infer.bundle import Tensor, load_bundle, shipped_bundles
 from onboard.infer.runtime import load_encoder
 from onboard.sense.acquisition import BandInfo
+from onboard.sense.chunks import plan_chunks
 from onboard.sense.normalise import BandStatistics
+from onboard.sense.prescan import band_histograms
 
 OUTPUT = Tensor("latent", "uint8", 0.1, 128)
 
@@ -162,6 +164,26 @@ def test_estimated_bytes(compiled, by_numpy):
     dn[3] = dn[3, ::2, ::2].repeat(2, 0).repeat(2, 1)  # a band at 20 m
     rows, cols = (part.reshape(-1) for part in np.indices((3, 4)))
     assert (estimate_bytes(dn, rows, cols) == by_numpy(estimate_bytes, dn, rows, cols)).all()
+
+
+@pytest.mark.parametrize("share", [1.0, 0.4])
+def test_histograms(compiled, by_numpy, share):
+    rng = np.random.default_rng(20)
+    dn = rng.choice(np.array([1, 2, 700, 65_534], np.uint16), (3, 64, 96))
+    quality = None if share == 1.0 else rng.random((64, 96)) < share
+
+    class Bands:
+        def expect(self, windows):
+            pass
+
+        def read(self, window, out):
+            out[...] = dn
+            return quality
+
+    chunks, buffer = plan_chunks(2, 3, (64, 96)), np.empty(dn.size, np.uint16)
+    mine = band_histograms(Bands(), chunks, 3, buffer)
+    assert (mine == by_numpy(band_histograms, Bands(), chunks, 3, buffer)).all()
+    assert mine.sum() == 3 * (dn[0].size if quality is None else quality.sum())
 
 
 def test_what_is_no_record_is_refused(compiled):
