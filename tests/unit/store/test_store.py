@@ -58,6 +58,27 @@ def test_records_written_in_strips_are_read_by_any_chunk(tmp_path):
         assert (found == grid[2:5, 3:8].reshape(-1)).all()
 
 
+def test_strips_that_do_not_lie_as_the_chunk_does(tmp_path):
+    """Wider than it, missing in the middle of it, or cut short: what is remembered of its cells, and zeros."""
+    everything = records(80).reshape(8, 10)
+    with Store(tmp_path) as store:
+        memory = store.memory
+        identity = memory.enter(GRID, T0, "p", "a", DTYPE, [])
+        for row in (0, 1, 3):
+            memory.write(identity, [(Chunk(0, row, 0, 1, 10), everything[row].copy())])
+        memory.write(identity, [(Chunk(1, 4, 4, 1, 3), everything[4, 4:7].copy())])
+        wanted = np.zeros((6, 3), DTYPE)
+        wanted[[0, 1, 3]] = everything[[0, 1, 3], 5:8]
+        wanted[4, :2] = everything[4, 5:7]
+        found, bad = memory.read(identity, Chunk(0, 0, 5, 6, 3), DTYPE)
+        assert bad == 0
+        assert (found == wanted.reshape(-1)).all()
+        memory._db.execute("UPDATE strip SET records = zeroblob(7) WHERE row = 1")
+        wanted[1] = np.zeros(1, DTYPE)
+        assert (memory.read(identity, Chunk(0, 0, 5, 6, 3), DTYPE)[0] == wanted.reshape(-1)).all()
+        assert not memory.read(identity, Chunk(0, 6, 0, 2, 10), DTYPE)[0]["format"].any()
+
+
 def test_the_past_is_strictly_earlier_newest_first_and_of_the_same_model(tmp_path):
     with Store(tmp_path) as store:
         for day, artefact in ((0, "a"), (1, "a"), (2, "b"), (3, "a")):

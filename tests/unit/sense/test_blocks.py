@@ -1,0 +1,93 @@
+"""Tiles read past GDAL are the pixels that GDAL reads; everything that is not plain is left to it."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.windows import Window as RasterWindow
+
+from onboard.errors import InputError
+from onboard.sense.blocks import BlockSource
+from onboard.sense.geotiff import list_folder
+from onboard.sense.grid import Window
+
+BANDS = ("B02", "B03", "B04")
+TILED = {"tiled": True, "blockxsize": 64, "blockysize": 32, "interleave": "band"}
+WINDOWS = (
+    RasterWindow(0, 0, 200, 150),  # all of it, cut tiles at both edges
+    RasterWindow(64, 32, 64, 64),  # whole tiles, straight into the caller's array
+    RasterWindow(64, 40, 64, 20),  # lines of a tile
+    RasterWindow(70, 33, 5, 3),
+    RasterWindow(199, 149, 1, 1),
+)
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+@pytest.mark.parametrize("window", WINDOWS)
+def test_any_window_of_any_bands(tmp_path, write_tif, window, kernels, monkeypatch):
+    if not kernels:
+        monkeypatch.setattr("onboard.sense.blocks.kernels", lambda: None)
+    write_tif(tmp_path / "a.tif", BANDS, (150, 200), **TILED)
+    with rasterio.open(tmp_path / "a.tif") as source:
+        mine = BlockSource.of(source, [1, 2, 3])
+        assert mine is not None
+        for indexes in ([1, 2, 3], [3, 1], [2]):
+            assert (mine.read(indexes, window) == source.read(indexes, window=window)).all()
+        mine.close()
+        mine.close()
+
+
+def test_several_threads_read_at_once(tmp_path, write_tif):
+    values = write_tif(tmp_path / "a.tif", BANDS, (160, 192), **TILED)
+    (acquisition,), _ = list_folder(tmp_path)
+    with acquisition.open(BANDS) as reader, ThreadPoolExecutor(4) as pool:
+        assert reader.concurrent
+
+        def line(row):
+            out = np.empty((3, 32, 192), np.uint16)
+            reader.read(Window(row, 0, 32, 192), out)
+            return (out == values[:, row : row + 32]).all()
+
+        assert all(pool.map(line, list(range(0, 129, 8)) * 5))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        TILED | {"compress": "deflate"},
+        TILED | {"interleave": "pixel"},
+        {"tiled": False},
+        TILED | {"ENDIANNESS": "BIG"},
+        TILED | {"nbits": 12},
+        TILED | {"SPARSE_OK": "TRUE", "values": np.zeros((3, 150, 200), np.uint16)},
+    ],
+    ids=["compressed", "interleaved", "strips", "big-endian", "12 bits", "sparse"],
+)
+def test_what_is_not_plain_is_gdals(tmp_path, write_tif, read, options):
+    write_tif(tmp_path / "a.tif", BANDS, (150, 200), **options)
+    with rasterio.open(tmp_path / "a.tif") as source:
+        assert BlockSource.of(source, [1, 2, 3]) is None
+        values = source.read()
+    (acquisition,), _ = list_folder(tmp_path)
+    assert (read(acquisition, BANDS)[0] == values).all()
+    with acquisition.open(BANDS) as reader:
+        assert not reader.concurrent
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_a_file_that_ends_early_is_one_fault_with_its_place(tmp_path, write_tif, kernels, monkeypatch):
+    if not kernels:
+        monkeypatch.setattr("onboard.sense.blocks.kernels", lambda: None)
+    write_tif(tmp_path / "a.tif", BANDS, (128, 128), **TILED)
+    (acquisition,), _ = list_folder(tmp_path)
+    with acquisition.open(BANDS) as reader:
+        with (tmp_path / "a.tif").open("r+b") as file:  # while it is open: listing would find a shorter one
+            file.truncate((tmp_path / "a.tif").stat().st_size - 5_000)
+        out = np.empty((3, 32, 64), np.uint16)
+        reader.read(Window(0, 0, 32, 64), out)
+        with pytest.raises(
+            InputError, match=r"a\.tif.*rows 96-127, columns 64-127.*truncated.*end of the file"
+        ) as caught:
+            reader.read(Window(96, 64, 32, 64), out)
+    assert caught.value.kind == "truncated"
