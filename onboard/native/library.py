@@ -59,7 +59,7 @@ _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
     "onboard_prepare": (
         c_int64, [c_void_p, *[c_int64] * 5, *[c_void_p] * 3, c_uint8, c_void_p, c_void_p, c_int64, c_void_p]
     ),
-    "onboard_read": (c_int64, [c_int64, c_int64, c_void_p, c_void_p, c_void_p]),
+    "onboard_read": (c_int64, [c_int64, c_int64, c_void_p]),
     "onboard_histogram": (None, [c_void_p, c_int64, c_int64, c_int64, c_void_p, c_void_p]),
     "onboard_correlate": (None, [c_void_p, c_int64, c_int64, c_int64, c_void_p, c_int64, c_int64, c_void_p]),
     "onboard_residual_logs": (

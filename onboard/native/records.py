@@ -109,10 +109,21 @@ def count_values(dn: NDArray[np.uint16], valid: Mask | None, counts: NDArray[np.
     kernels().onboard_histogram(address(dn), height, width, dn.strides[0] // 2, where, pointer(counts, np.int64))
 
 
-def read_parts(file: int, places: Sequence[int], parts: Sequence[NDArray[Any]]) -> int:
-    """Fill contiguous arrays with the bytes of an open file from these places on: 0, an errno, or -1 at its end."""
-    where = np.array([places, [part.nbytes for part in parts], [address(part) for part in parts]], np.int64)
-    found: int = kernels().onboard_read(file, len(parts), address(where), address(where[1]), address(where[2]))
+def read_parts(file: int, parts: Sequence[tuple[int, int, NDArray[Any]]]) -> int:
+    """Fill arrays (lines, pixels), the pixels of a line one after the other, from an open file.
+
+    Args:
+        parts: where in the file the first line begins, bytes from one line to the next there, and the array.
+
+    Returns:
+        0, an errno, or -1 at the end of the file.
+    """
+    table = np.empty((len(parts), 6), np.int64)
+    for row, (place, step, part) in zip(table, parts, strict=True):
+        if part.strides[1] != part.itemsize:
+            raise ValueError(f"lines with strides {part.strides}")
+        row[:] = place, step, len(part), part.shape[1] * part.itemsize, address(part), part.strides[0]
+    found: int = kernels().onboard_read(file, len(parts), address(table))
     return found
 
 

@@ -44,7 +44,7 @@ class PlaneSource:
         self.planes = planes
         for plane in planes:
             _checked(source, plane)
-        past_gdal = BlockSource.of(source, [plane.index for plane in planes]) if planes[0].direct else None
+        past_gdal = BlockSource.of(source, [plane.index for plane in planes]) if not planes[0].compressed else None
         self.source: DatasetReader | DecodedSource | BlockSource = past_gdal or source
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from onboard.sense.grid import Window
 
 BANDS = ("B02", "B03", "B04")
 TILED = {"tiled": True, "blockxsize": 64, "blockysize": 32, "interleave": "band"}
+STRIPS = {"tiled": False, "blockysize": 32, "interleave": "band"}
 WINDOWS = (
     RasterWindow(0, 0, 200, 150),  # all of it, cut tiles at both edges
     RasterWindow(64, 32, 64, 64),  # whole tiles, straight into the caller's array
@@ -25,10 +26,11 @@ WINDOWS = (
 
 @pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize("window", WINDOWS)
-def test_any_window_of_any_bands(tmp_path, write_tif, window, kernels, monkeypatch):
+@pytest.mark.parametrize("layout", [TILED, STRIPS], ids=["tiles", "strips"])
+def test_any_window_of_any_bands(tmp_path, write_tif, window, layout, kernels, monkeypatch):
     if not kernels:
         monkeypatch.setattr("onboard.sense.blocks.kernels", lambda: None)
-    write_tif(tmp_path / "a.tif", BANDS, (150, 200), **TILED)
+    write_tif(tmp_path / "a.tif", BANDS, (150, 200), **layout)
     with rasterio.open(tmp_path / "a.tif") as source:
         mine = BlockSource.of(source, [1, 2, 3])
         assert mine is not None
@@ -57,12 +59,12 @@ def test_several_threads_read_at_once(tmp_path, write_tif):
     [
         TILED | {"compress": "deflate"},
         TILED | {"interleave": "pixel"},
-        {"tiled": False},
+        {"tiled": False, "interleave": "pixel"},
         TILED | {"ENDIANNESS": "BIG"},
         TILED | {"nbits": 12},
         TILED | {"SPARSE_OK": "TRUE", "values": np.zeros((3, 150, 200), np.uint16)},
     ],
-    ids=["compressed", "interleaved", "strips", "big-endian", "12 bits", "sparse"],
+    ids=["compressed", "interleaved", "interleaved strips", "big-endian", "12 bits", "sparse"],
 )
 def test_what_is_not_plain_is_gdals(tmp_path, write_tif, read, options):
     write_tif(tmp_path / "a.tif", BANDS, (150, 200), **options)
