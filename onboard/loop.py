@@ -182,7 +182,8 @@ class Detector:
             reader = cleaned(measured, acquisition, self.bundle.bands, self.denoiser, config, self.governor)
             arrival = Arrival(acquisition, reader, self.bundle, self.encoder, self.rule, config, self.stages)
             large = rows * cols > config.prescan_all_cells
-            if row is None or row.settings != config.fingerprint() or (row.rows, row.cols) != (rows, cols):
+            anew = row is None or row.settings != config.fingerprint() or (row.rows, row.cols) != (rows, cols)
+            if row is None or anew:
                 if large:
                     give_back()  # what loading needed
                 with self.stages.time("prescan"):
@@ -196,7 +197,7 @@ class Detector:
             frozen = Frozen.from_dict(row.statistics)  # also when just made: what is scored with is what was stored
             memory_id = store.memory.enter(
                 grid, acquisition.sensing_time, acquisition.product_id, self.artefact, self.dtype,
-                statistics_to_list(frozen.bands),
+                statistics_to_list(frozen.bands), anew,
             )  # fmt: skip
             begun = _Begun(arrival, row, frozen, memory_id, arrival.comparisons(frozen, past))
             if large:

@@ -81,6 +81,9 @@ class ScoreRule:
             raise BundleError(f"score rule {made.rule!r} is not known; this software has {', '.join(SCORE_RULES)}")
         if not made.softness > 0.0:
             raise BundleError(f"score: softness {made.softness:g}; it must be greater than 0")
+        for name, most in (("top_fine", 64), ("top_coarse", 16), ("top_water", 16), ("top_event", 64)):
+            if not 1 <= getattr(made, name) <= most:
+                raise BundleError(f"score: {name} {getattr(made, name)}; it must lie between 1 and {most}")
         if not 0.0 < made.prior < 1.0:
             raise BundleError(f"score: prior {made.prior:g}; it must lie between 0 and 1")
         if not made.calibration[1] > 0.0:

@@ -27,3 +27,5 @@ EXPORT CLONES void onboard_cloud(
         found[n] = bits;
     }
 }
+
+EXPORT int64_t onboard_layout_size(void) { return sizeof(Layout); }

@@ -56,6 +56,11 @@ def fits(rows: Map, tops: Sequence[int]) -> bool:
     return available(rows.fine.shape[1] // 2, (rows.others.shape[1] - 1) // 2) and room
 
 
+def _alike(now: Records, *others: NDArray[Any]) -> None:
+    if any(len(one) != len(now) for one in others):
+        raise ValueError(f"{len(now)} records against {[len(one) for one in others]}")
+
+
 class Signs:
     """What signed evidence is computed with; see `change.signed.Signed`. All arrays float32 (falls,)."""
 
@@ -100,6 +105,7 @@ class UnexplainedKernel(_Kernel):
 
     def __call__(self, now: Records, past: Records) -> tuple[F32, F32, F32]:
         """Lengths of residuals, losses of vegetation and gains of water, float32 (N,) each; 0 where not asked for."""
+        _alike(now, past)
         surprise, loss, water = np.zeros((3, len(now)), np.float32)
         kernels().onboard_unexplained(
             pointer(now, now.dtype), pointer(past, now.dtype), len(now), ctypes.byref(layout_of(now.dtype)),
@@ -123,6 +129,7 @@ class EventKernel(_Kernel):
 
     def __call__(self, now: Records, past: Records, asked: NDArray[np.bool_], floor: float, top: int) -> F32:
         """How far the mean of a cell's `top` greatest exceeds `floor`, float32 (N,); 0 where not asked for."""
+        _alike(now, past, asked)
         found = np.empty(len(now), np.float32)
         head = Head(self._head.units, self._head.raising, self._head.bias, floor, top)
         kernels().onboard_event(
@@ -133,6 +140,7 @@ class EventKernel(_Kernel):
 
     def log_odds(self, now: Records, past: Records) -> F32:
         """Of every fine sub-cell, float32 (N, 64), quarter by quarter."""
+        _alike(now, past)
         odds = np.empty((len(now), 64), np.float32)
         kernels().onboard_log_odds(
             pointer(now, now.dtype), pointer(past, now.dtype), len(now), ctypes.byref(layout_of(now.dtype)),

@@ -1,4 +1,4 @@
-/* What the kernels share. Plain C99 with a few of GCC's and Clang's attributes; no Python in it, and no state.
+/* What the kernels share. C11 with a few of GCC's and Clang's attributes; no Python in it, and no state but a table.
 
    Rules: every kernel gives the bits that the NumPy code beside its caller gives (`tests/unit/native`); it allocates
    nothing, keeps to the arrays that it was handed, and believes their sizes: whoever calls it has checked them. Floating
@@ -15,7 +15,11 @@
 
 /* One body, compiled for several processors; the loader picks. The bits are the same on all of them. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__)
+#if __GNUC__ >= 12
 #define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define CLONES __attribute__((target_clones("avx2", "default")))
+#endif
 #else
 #define CLONES
 #endif

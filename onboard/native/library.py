@@ -54,7 +54,10 @@ class Head(ctypes.Structure):
     _fields_ = (("units", Folded), ("raising", c_int64), ("bias", c_float), ("floor", c_float), ("top", c_int64))
 
 
+_SIZES = {"onboard_layout_size": Layout, "onboard_usual_size": Usual, "onboard_head_size": Head}
+"""What the library believes of the structures that are filled in here."""
 _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
+    **{name: (c_int64, []) for name in _SIZES},
     "onboard_crc32": (None, [c_void_p, c_int64, c_int64, c_int64, c_void_p]),
     "onboard_prepare": (
         c_int64, [c_void_p, *[c_int64] * 5, *[c_void_p] * 3, c_uint8, c_void_p, c_void_p, c_int64, c_void_p]
@@ -83,12 +86,16 @@ def kernels() -> Any:
         return None
     path = Path(__file__).with_name(FILE)
     if not path.exists():
+        log.info("no compiled kernels: NumPy does their work")
         return None
     try:
         found = ctypes.CDLL(str(path))
         for name, (result, arguments) in _ARGUMENTS.items():
             function = getattr(found, name)
             function.restype, function.argtypes = result, arguments
+        for name, structure in _SIZES.items():
+            if getattr(found, name)() != ctypes.sizeof(structure):
+                raise OSError(f"{FILE} is of another version; install the package again")
     except (OSError, AttributeError) as error:  # of another processor, or of another version
         log.warning("kernels left aside, NumPy does their work: %s", error)
         return None

@@ -72,7 +72,12 @@ class Preparer:
         cells, the pixels of a line one after the other. Whether all pixels are valid."""
         bands, height, width = dn.shape
         band_step, line_step = (step // 2 for step in dn.strides[:2])
-        if dn.strides[2] != 2 or tiles.shape[:2] != (height * width // 1024, bands) or valid.shape != (height, width):
+        if (
+            dn.dtype != np.uint16
+            or dn.strides[2] != 2
+            or tiles.shape[:2] != (height * width // 1024, bands)
+            or valid.shape != (height, width)
+        ):
             raise ValueError(f"DN {dn.shape} with strides {dn.strides} for tiles {tiles.shape}, {valid.shape} px")
         valid[...] = True if quality is None else quality
         hidden = kernels().onboard_prepare(
@@ -103,8 +108,8 @@ def clouded(
 def count_values(dn: NDArray[np.uint16], valid: Mask | None, counts: NDArray[np.int64]) -> None:
     """Add how often each value occurs in DN (H, W) to counts (65536,); `valid`, bool (H, W): only there."""
     height, width = dn.shape
-    if dn.strides[1] != 2:
-        raise ValueError(f"DN with strides {dn.strides}")
+    if dn.dtype != np.uint16 or dn.strides[1] != 2 or (valid is not None and valid.shape != dn.shape):
+        raise ValueError(f"{dn.dtype} with strides {dn.strides}")
     where = 0 if valid is None else pointer(valid, np.bool_)
     kernels().onboard_histogram(address(dn), height, width, dn.strides[0] // 2, where, pointer(counts, np.int64))
 
@@ -131,6 +136,8 @@ def residual_logs(
     dn: NDArray[np.uint16], rows: NDArray[np.intp], cols: NDArray[np.intp], half: Sequence[int], logs: NDArray[np.int32]
 ) -> NDArray[np.int32]:
     """Sums of `logs` (65536,) of what a prediction leaves of cells of DN (B, H, W), int32 (N, B)."""
+    if dn.dtype != np.uint16 or dn.strides[2] != 2 or len(rows) != len(cols):
+        raise ValueError(f"{dn.dtype} with strides {dn.strides}")
     halved = np.zeros(len(dn), np.uint8)
     halved[list(half)] = 1
     sums = np.empty((len(rows), len(dn)), np.int32)
@@ -147,9 +154,9 @@ def correlations(pixels: U8, reference: NDArray[np.float64], side: int) -> NDArr
     height, width = pixels.shape[1:]
     if side != 17 or cols % 4 or max(height, width) > 4 * 48 or (height, width) != (4 * rows + 16, 4 * cols + 16):
         raise ValueError(f"pixels {pixels.shape} for a reference {reference.shape} at {side} displacements")
-    sums = np.empty((side * side, bands, 3))
+    sums, pixels = np.empty((side * side, bands, 3)), np.ascontiguousarray(pixels)
     kernels().onboard_correlate(
-        pointer(np.ascontiguousarray(pixels), np.uint8), bands, height, width, pointer(reference, np.float64), rows,
+        pointer(pixels, np.uint8), bands, height, width, pointer(reference, np.float64), rows,
         cols, address(sums),
     )  # fmt: skip
     return sums

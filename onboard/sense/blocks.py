@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 import sys
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.errors import RasterioIOError
+from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
@@ -24,6 +25,8 @@ from onboard.native.library import kernels
 from onboard.native.records import read_parts
 
 END = "unexpected end of the file"
+FARTHEST = 1 << 62
+"""Beyond any place in a file, and within what a place is counted in."""
 MOST_BLOCKS = 50_000
 """Beyond it, asking GDAL where each lies takes longer than a tenth of a second."""
 
@@ -41,6 +44,7 @@ class BlockSource:
         self.dtype = np.dtype(source.dtypes[0])
         self.name, self.height, self.width, self.count = source.name, source.height, source.width, source.count
         self._file = os.open(source.name, os.O_RDONLY)
+        self._closed = weakref.finalize(self, os.close, self._file)
 
     @classmethod
     def of(cls, source: DatasetReader, indexes: Sequence[int]) -> BlockSource | None:
@@ -60,11 +64,29 @@ class BlockSource:
             for row, col in np.ndindex(rows, cols):
                 lines = block[0] if tiled else min(block[0], source.height - row * block[0])  # the last ends early
                 where = source.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=index)
-                if not where or source.get_tag_item(f"BLOCK_SIZE_{col}_{row}", "TIFF", bidx=index) != str(lines * line):
+                if not where or not 0 < int(where) < FARTHEST:
+                    return None
+                if source.get_tag_item(f"BLOCK_SIZE_{col}_{row}", "TIFF", bidx=index) != str(lines * line):
                     return None  # a block that was never written, or bits that are packed
                 found[row, col] = int(where)
             places[index] = found
-        return cls(source, places)
+        try:
+            made = cls(source, places)
+        except OSError:
+            return None
+        return made if made._agrees(indexes[0]) else None
+
+    def _agrees(self, index: int) -> bool:
+        """Whether the first line is what GDAL reads there: a file may be odd in more ways than were thought of."""
+        window = RasterWindow(0, 0, min(self._block[1], self.width), 1)
+        try:
+            wanted = self._source.read([index], window=window)
+            agrees = bool(np.array_equal(self.read([index], window), wanted, equal_nan=wanted.dtype.kind == "f"))
+        except RasterioError:
+            agrees = False
+        if not agrees:
+            self.close()
+        return agrees
 
     def read(self, indexes: Sequence[int], window: RasterWindow, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """As `DatasetReader.read`, of a window within the file: (n, h, w).
@@ -97,9 +119,7 @@ class BlockSource:
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        self._closed()
 
     def _fill(self, parts: Sequence[tuple[int, NDArray[Any]]]) -> None:
         step = self._block[1] * self.dtype.itemsize
@@ -109,7 +129,7 @@ class BlockSource:
                 raise RasterioIOError(END if fault < 0 else f"read error: {os.strerror(fault)}")
             return
         for place, part in parts:
-            if part.strides == (step, part.itemsize):
+            if part.flags.c_contiguous and (part.strides[0] == step or len(part) == 1):
                 self._fill_straight(part, place)
             else:  # whole lines cost less than a call for each
                 lines = np.empty((step * (len(part) - 1) // part.itemsize + part.shape[1]), part.dtype)
@@ -130,5 +150,8 @@ class BlockSource:
 
 def _little(source: DatasetReader) -> bool:
     """Whether the file's numbers are in this machine's order."""
-    with Path(source.name).open("rb") as file:
-        return file.read(2) == (b"II" if sys.byteorder == "little" else b"MM")
+    try:
+        with Path(source.name).open("rb") as file:
+            return file.read(2) == (b"II" if sys.byteorder == "little" else b"MM")
+    except OSError:
+        return False

@@ -116,7 +116,8 @@ class RasterReader(Reader):
     @property
     def concurrent(self) -> bool:
         """See `Reader.concurrent`: where nothing is GDAL's."""
-        return not self._layers and all(isinstance(file.source, BlockSource) for file in self._files)
+        past_gdal = all(isinstance(file.source, BlockSource) for file in self._files)
+        return past_gdal and not self._layers and not any(p.masked for file in self._files for p in file.planes)
 
     def expect(self, windows: Sequence[Window]) -> None:
         """See `Reader.expect`."""

@@ -174,8 +174,13 @@ class Memory(MemoryReader):
         artefact: str,
         dtype: np.dtype[Any],
         statistics: Sequence[Sequence[float]],
+        anew: bool = False,
     ) -> int:
-        """The id under which a pass is remembered; made when new."""
+        """The id under which a pass is remembered; made when new.
+
+        Args:
+            anew: drop what is remembered of it: other chunks may leave strips that overlap.
+        """
         key = (grid_key(grid), time.isoformat(), product_id, artefact, describe(dtype))
         with transaction(self._db, self.path):
             self._db.execute(
@@ -186,6 +191,8 @@ class Memory(MemoryReader):
             row = self._db.execute(
                 "SELECT id FROM pass WHERE grid=? AND sensing_time=? AND product_id=? AND artefact=? AND layout=?", key
             ).fetchone()
+            if anew:
+                self._db.execute("DELETE FROM strip WHERE pass=?", row)
         return int(row[0])
 
     @_marks_damage

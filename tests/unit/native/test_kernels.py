@@ -151,7 +151,8 @@ def test_where_a_pass_lies(compiled, by_numpy):
             ground = rng.integers(0, 256, (4, high * 8 + 4, wide * 8 + 4), dtype=np.uint8)
             pixels = ground.repeat(4, 1).repeat(4, 2)[:, : high * 32 + 16, : wide * 32 + 16]
             past = ground[:, 2 : 2 + high * 8, 2 : 2 + wide * 8]
-            pixels = np.roll(pixels, moved, (1, 2))
+            around = np.pad(np.roll(pixels, moved, (1, 2)), ((0, 0), (3, 3), (3, 3)))
+            pixels = around[:, 3:-3, 3:-3]  # a view, as a block of a chunk is
             mine = estimate_peak((1.0, 0.0, 0.0), pixels, past)
             assert mine == by_numpy(estimate_peak, (1.0, 0.0, 0.0), pixels, past)
             assert mine is not None
@@ -186,11 +187,25 @@ def test_histograms(compiled, by_numpy, share):
     assert mine.sum() == 3 * (dn[0].size if quality is None else quality.sum())
 
 
-def test_what_is_no_record_is_refused(compiled):
-    from onboard.native.records import checksums
+def test_what_does_not_fit_is_refused(compiled):
+    from onboard.native.records import Preparer, checksums, count_values
 
+    bundle = load_bundle("s2-10")
+    some = records(bundle, 8, 0)
     with pytest.raises(ValueError, match="contiguous"):
-        checksums(records(load_bundle("s2-10"), 8, 0)[::2], 100)
+        checksums(some[::2], 100)
+    with pytest.raises(ValueError, match="int32"):
+        count_values(np.zeros((4, 4), np.int32), None, np.zeros(65_536, np.int64))
+    preparer = Preparer(np.zeros((1, 65_536), np.uint8), some.dtype, [0], [], 128)
+    with pytest.raises(ValueError, match="tiles"):
+        tiles, valid = np.zeros((2, 1, 32, 32), np.uint8), np.zeros((32, 32), bool)
+        preparer.prepare(np.zeros((1, 32, 32), np.uint16), None, tiles, some[:2].copy(), valid)
+    rule = ScoreRule.from_dict(bundle.score)
+    stats = statistics(bundle, 1)
+    model = fit_history(records(bundle, 40, 1), stats, [(records(bundle, 40, 2), stats)], rule, bundle.bands, OUTPUT, 3)
+    comparison = Comparison(model[0], rule, bundle.bands, stats, stats)
+    with pytest.raises(ValueError, match="8 records against"):
+        comparison.residual(Pair(some).against(some[:4]))
 
 
 def test_a_library_of_another_processor_is_left_aside(tmp_path, monkeypatch, caplog):
@@ -201,3 +216,14 @@ def test_a_library_of_another_processor_is_left_aside(tmp_path, monkeypatch, cap
     kernels = library.kernels.__wrapped__
     assert kernels() is None
     assert "NumPy does their work" in caplog.text
+
+
+def test_a_library_of_another_version_is_left_aside(compiled, monkeypatch, caplog):
+    import onboard.native.library as library
+
+    class Longer(library.Usual):
+        _fields_ = (("more", library.c_int64),)
+
+    monkeypatch.setattr(library, "_SIZES", library._SIZES | {"onboard_usual_size": Longer})
+    assert library.kernels.__wrapped__() is None
+    assert "install the package again" in caplog.text

@@ -1,6 +1,8 @@
 """Tiles read past GDAL are the pixels that GDAL reads; everything that is not plain is left to it."""
 
+import gc
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ WINDOWS = (
     RasterWindow(64, 40, 64, 20),  # lines of a tile
     RasterWindow(70, 33, 5, 3),
     RasterWindow(199, 149, 1, 1),
+    RasterWindow(32, 16, 64, 32),  # as wide as a tile, and across four
 )
 
 
@@ -75,6 +78,38 @@ def test_what_is_not_plain_is_gdals(tmp_path, write_tif, read, options):
     assert (read(acquisition, BANDS)[0] == values).all()
     with acquisition.open(BANDS) as reader:
         assert not reader.concurrent
+
+
+def test_a_file_with_a_mask_is_read_by_one_thread(tmp_path, write_tif):
+    write_tif(tmp_path / "a.tif", BANDS, (150, 200), mask=np.full((150, 200), 255, np.uint8), **TILED)
+    (acquisition,), _ = list_folder(tmp_path)
+    with acquisition.open(BANDS) as reader:
+        assert not reader.concurrent
+
+
+def test_a_block_that_lies_nowhere_is_gdals(tmp_path, write_tif):
+    write_tif(tmp_path / "a.tif", BANDS, (150, 200), BIGTIFF="YES", **TILED)
+    with rasterio.open(tmp_path / "a.tif") as source:
+        where = int(source.get_tag_item("BLOCK_OFFSET_1_1", "TIFF", bidx=2))
+    raw = (tmp_path / "a.tif").read_bytes()
+    assert raw.count(where.to_bytes(8, "little")) == 1
+    (tmp_path / "a.tif").write_bytes(raw.replace(where.to_bytes(8, "little"), b"\xff" * 8))
+    (acquisition,), _ = list_folder(tmp_path)
+    with acquisition.open(BANDS) as reader, pytest.raises(InputError):
+        reader.read(Window(0, 0, 150, 200), np.empty((3, 150, 200), np.uint16))
+
+
+def test_files_are_closed_where_another_cannot_be_opened(tmp_path, write_tif):
+    write_tif(tmp_path / "20230101_10m.tif", BANDS, (64, 64), **TILED)
+    write_tif(tmp_path / "20230101_20m.tif", ("B11", "B12"), (32, 32), pixel=20.0)
+    (acquisition,), _ = list_folder(tmp_path)
+    (tmp_path / "20230101_20m.tif").unlink()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        with pytest.raises(InputError):
+            acquisition.open((*BANDS, "B11"))
+    gc.collect()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 @pytest.mark.parametrize("kernels", [True, False])

@@ -79,6 +79,17 @@ def test_strips_that_do_not_lie_as_the_chunk_does(tmp_path):
         assert not memory.read(identity, Chunk(0, 6, 0, 2, 10), DTYPE)[0]["format"].any()
 
 
+def test_a_pass_begun_anew_leaves_no_strips_of_other_chunks(tmp_path):
+    everything = records(80).reshape(8, 10)
+    with Store(tmp_path) as store:
+        memory = store.memory
+        identity = memory.enter(GRID, T0, "p", "a", DTYPE, [])
+        memory.write(identity, [(Chunk(0, 0, 5, 1, 5), everything[1, 5:].copy())])
+        assert memory.enter(GRID, T0, "p", "a", DTYPE, [], anew=True) == identity
+        memory.write(identity, [(Chunk(0, 0, 0, 1, 8), everything[0, :8].copy())])
+        assert (memory.read(identity, Chunk(0, 0, 6, 1, 1), DTYPE)[0] == everything[0, 6]).all()
+
+
 def test_the_past_is_strictly_earlier_newest_first_and_of_the_same_model(tmp_path):
     with Store(tmp_path) as store:
         for day, artefact in ((0, "a"), (1, "a"), (2, "b"), (3, "a")):
