@@ -31,7 +31,7 @@ from ground.scenes.resample import sensor_taps
 from ground.training.crops import Crops, Pair
 from ground.training.denoisers.base import MAP_GAIN
 from ground.training.restoration import TrainedRestorer
-from onboard.restore.model import FORMAT, Network, load_model
+from onboard.restore.model import FORMAT, MIXED_FORMAT, Network, load_model
 
 F32 = NDArray[np.float32]
 CALIBRATION = 192
@@ -127,9 +127,10 @@ def _manifest(
     held = None
     if recipe.imagery == "sentinel2" and recipe.scale > 1:
         held = {"taps": sensor_taps(recipe.scale), "rounds": ROUNDS}
+    mix = {name: getattr(net, name).tolist() for name in ("mean", "into", "back")} if net.mixed else None
     return {
         "kind": "restore",
-        "format": FORMAT,
+        "format": MIXED_FORMAT if mix else FORMAT,
         "name": name,
         "version": version,
         "task": "denoising" if recipe.scale == 1 else "super-resolution",
@@ -138,6 +139,7 @@ def _manifest(
         "reach": net.reach,
         "noise": noise,
         "consistency": held,
+        **({"mix": mix} if mix else {}),
         "artefacts": entries,
         "about": {
             "network": recipe.network,
@@ -188,7 +190,7 @@ def _parity(folder: Path, pairs: Sequence[Pair], net: Anchored) -> dict[str, flo
         runtime, precision = key.split("-")
         network = Network(model, precision, runtime=runtime)
         name = precision if runtime == "onnx" else f"{runtime}_{precision}"
-        found[name] = base + torch.from_numpy(np.stack([network.correct(one) for one in planes]))
+        found[name] = base + net.unmixed(torch.from_numpy(np.stack([network.correct(one) for one in planes])))
     edge = net.scale * (SIDE // 4)
     inside = (slice(None), slice(None), slice(edge, -edge), slice(edge, -edge))
     psnr = {key: float(-10 * torch.log10((one - wanted)[inside].square().mean())) for key, one in found.items()}
