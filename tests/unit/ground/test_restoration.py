@@ -100,6 +100,11 @@ def test_a_wider_network_begins_where_a_narrower_one_is():
     fresh = bands.body[0].weight.detach().clone()
     adopt(bands, narrow)
     assert torch.equal(bands.body[0].weight, fresh)
+    four, three = (build("anchored-mixed", count, 1) for count in (4, 3))
+    three.mix(torch.rand(3, 99), torch.full((3,), 0.1))
+    adopt(four, three)
+    assert torch.equal(four.into, torch.eye(4))
+    assert torch.equal(four.body[2].weight, three.body[2].weight)
 
 
 def test_the_loss_of_psnr_counts_decibels():
