@@ -25,6 +25,7 @@ from torch.nn.functional import pixel_unshuffle
 
 from export import restorer_onnx, restorer_tflite
 from export.bundle import SUMS, write_json
+from export.compensated import compensated
 from ground.models.anchored import UNSHUFFLE, Anchored
 from ground.scenes.noise import Sensor
 from ground.scenes.resample import sensor_taps
@@ -77,7 +78,10 @@ def pack(
             fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
             restorer_onnx.export_restorer(net, fp32, trained.training_hash)
             planes = _planes(pairs[0::2] or pairs, net)
-            scales = restorer_onnx.quantise(fp32, int8, planes)
+            grid = Path(folder) / "grid.onnx"
+            body = compensated(net.folded().body, torch.from_numpy(planes))
+            restorer_onnx.export_restorer(net, grid, trained.training_hash, body)
+            scales = restorer_onnx.quantise(grid, int8, planes)
             entries = {
                 "onnx-int8": _entry(int8, staging / "restorer-int8.onnx", [one.to_dict() for one in scales]),
                 "onnx-fp32": _entry(fp32, staging / "restorer-fp32.onnx", [{"dtype": "float32"}] * 2),

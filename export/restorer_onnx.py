@@ -18,6 +18,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from torch import nn
 
 from export.artefact import Affine
 from export.onnx import save, strip
@@ -31,13 +32,16 @@ ALLOWED = {"Conv", "Relu"}
 METHODS = {"minmax": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
 
 
-def export_restorer(net: Anchored, path: Path, training_hash: str) -> None:
+def export_restorer(net: Anchored, path: Path, training_hash: str, body: nn.Module | None = None) -> None:
     """Write the fp32 graph of the folded network.
+
+    Args:
+        body: written in place of the network's own, whose shape it has.
 
     Raises:
         RuntimeError: the graph holds anything but convolutions and ReLUs.
     """
-    body = net.folded().body
+    body = body or net.folded().body
     planes = torch.zeros(2, UNSHUFFLE**2 * (net.bands + int(net.noise_map)), 24, 26)
     shapes = {axis: torch.export.Dim(name, min=1) for axis, name in ((0, "N"), (2, "h"), (3, "w"))}
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), quiet("torch.onnx", "onnxscript"):
