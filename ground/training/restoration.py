@@ -7,7 +7,7 @@ every training file, and a hash over both. A run that is broken off resumes from
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,34 +20,22 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ground.models.restorers import build
+from ground.training.adopted import adopt
 from ground.training.checkpoint import origin, read_checkpoint
 from ground.training.crops import Crops, Pair
 from ground.training.denoisers import denoiser
 from ground.training.denoisers.base import CROPPED
+from ground.training.losses import LOSSES
 from ground.training.muon import of_network
 from ground.training.rounding import Rounded
 
 ARCHITECTURE = "restorer"
-FAITHFUL = 2e-5
-"""Mean squared error, 47 dB, from which on a crop has little left to teach."""
 SAMPLED = 8
 """Every so many pixels along each axis tell what bands have in common."""
 SLOWER = 0.1
 """Rate of deconvolutions in the paper of FSRCNN, over that of convolutions."""
 OTHER_RATE = 2e-3
 """Peak learning rate of the weights that Muon leaves to Adam, where its own is no lower."""
-
-
-def psnr_loss(found: Tensor, wanted: Tensor) -> Tensor:
-    """Mean of ln(mean squared error) over the bands of crops (N, B, h, w): what PSNR averages, in decibels."""
-    return torch.log((found - wanted).square().mean((2, 3)) + FAITHFUL).mean()
-
-
-LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "l1": nn.functional.l1_loss,
-    "mse": nn.functional.mse_loss,
-    "psnr": psnr_loss,
-}
 
 
 @dataclass(frozen=True)
@@ -60,7 +48,7 @@ class RestoreRecipe:
         bands: of the network.
         imagery: "natural" or "sentinel2".
         objective: key of `ground.training.denoisers.DENOISERS`; super-resolution is always supervised.
-        loss: key of `LOSSES`, of super-resolution and of supervised denoising.
+        loss: key of `ground.training.losses.LOSSES`, of super-resolution and of supervised denoising.
         noise: plain values of the noise model, with its kind; empty for super-resolution.
         draws: of noise for each picture.
         steps, epoch_steps: optimiser steps in all, and between two checkpoints.
@@ -256,30 +244,6 @@ def _sampled(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
     clean = np.concatenate([pair.wanted[:, ::SAMPLED, ::SAMPLED].reshape(len(pair.wanted), -1) for pair in pairs], 1)
     sigma = np.mean([pair.sigma.mean((1, 2)) for pair in pairs], axis=0)
     return torch.from_numpy(clean), torch.from_numpy(sigma)
-
-
-def adopt(net: nn.Module, other: nn.Module) -> None:
-    """Take over every weight whose name and shape agree, and narrower layers, so that the wider compute the same.
-
-    A wider layer takes the other's weights in its first channels, which see nothing of its new ones (Net2Net, T. Chen
-    et al. 2016, arXiv:1511.05641, with zeros in place of copies); the new channels keep their fresh weights. A first
-    layer of other inputs, and a last one of other outputs, stays fresh: its planes mean something else. So do the
-    components of another number of bands.
-    """
-    mine, learnt = net.state_dict(), dict(net.named_parameters())
-    kernels = [key for key, value in mine.items() if value.ndim == 4]
-    ends = {kernels[0]: 1, kernels[-1]: 0, kernels[-1].replace("weight", "bias"): 0}
-    for key, value in other.state_dict().items():
-        fresh = mine.get(key)
-        if fresh is None or fresh.ndim != value.ndim:
-            continue
-        axis = ends.get(key)
-        same_end = key in learnt and (axis is None or fresh.shape[axis] == value.shape[axis])
-        if fresh.shape == value.shape:
-            fresh.copy_(value)
-        elif same_end and all(a >= b for a, b in zip(fresh.shape, value.shape, strict=True)):
-            fresh[: len(value)] = 0
-            fresh[tuple(slice(side) for side in value.shape)] = value
 
 
 @dataclass(frozen=True, eq=False)

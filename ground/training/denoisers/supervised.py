@@ -16,7 +16,7 @@ class Supervised:
     """L1 trains evenly from the start; squares, which PSNR counts, are for the last steps.
 
     Attributes:
-        distance: of the estimate (N, B, h, w) from the clean picture; see `ground.training.restoration.LOSSES`.
+        distance: of the estimate (N, B, h, w) from the clean picture; see `ground.training.losses.LOSSES`.
     """
 
     distance: Callable[[Tensor, Tensor], Tensor] = fn.l1_loss

@@ -15,10 +15,12 @@ from ground.models.restorers import DENOISE, SR, build
 from ground.scenes.noise import Gaussian, Sensor, model_of
 from ground.scenes.pictures import Picture, load_natural, stacked
 from ground.scenes.resample import enlarge, shrink
+from ground.training.adopted import adopt
 from ground.training.crops import Crops, enlarged_pairs, noisy_pairs
 from ground.training.denoisers import DENOISERS, denoiser
 from ground.training.denoisers.base import run
-from ground.training.restoration import LOSSES, RestoreModule, RestoreRecipe, adopt, fit, load_checkpoint, psnr_loss
+from ground.training.losses import LOSSES, psnr_loss
+from ground.training.restoration import RestoreModule, RestoreRecipe, fit, load_checkpoint
 
 
 def smooth(seed, side=160):
