@@ -140,11 +140,14 @@ class RestoreModule(L.LightningModule):
             for mean, weight in pairs:
                 mean.lerp_(weight.detach(), 1 - self.recipe.average)
 
+    @torch.no_grad()
     def settle(self) -> None:
-        """The network becomes what is kept."""
+        """The network becomes what is kept: the mean over weights; and as it was trained, rounded."""
         if self.averaged is not None:
             self.net.load_state_dict(self.averaged.state_dict())
             self.averaged = None
+        if isinstance(self.seen, Rounded):
+            self.seen.settle()
 
     def configure_optimizers(self) -> dict[str, Any]:
         """One cosine cycle that ends exactly with the last step."""
