@@ -14,24 +14,28 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import pixel_unshuffle
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from export import restorer_onnx, restorer_tflite
+from export.artefact import Affine
 from export.bundle import SUMS, write_json
+from export.compensated import compensated
 from ground.models.anchored import UNSHUFFLE, Anchored
 from ground.scenes.noise import Sensor
 from ground.scenes.resample import sensor_taps
 from ground.training.crops import Crops, Pair
 from ground.training.denoisers.base import MAP_GAIN
 from ground.training.restoration import TrainedRestorer
-from onboard.restore.model import FORMAT, Network, load_model
+from onboard.restore.model import FORMAT, MIXED_FORMAT, Network, load_model
 
 F32 = NDArray[np.float32]
 CALIBRATION = 192
@@ -76,15 +80,15 @@ def pack(
         with tempfile.TemporaryDirectory() as folder:
             fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
             restorer_onnx.export_restorer(net, fp32, trained.training_hash)
-            planes = _planes(pairs[0::2] or pairs, net)
-            scales = restorer_onnx.quantise(fp32, int8, planes)
+            planes = _planes(_crops(pairs[0::2] or pairs, net)[0], net)
+            scales, chosen = _integer(net, fp32, int8, pairs[0::2] or pairs)
             entries = {
                 "onnx-int8": _entry(int8, staging / "restorer-int8.onnx", [one.to_dict() for one in scales]),
                 "onnx-fp32": _entry(fp32, staging / "restorer-fp32.onnx", [{"dtype": "float32"}] * 2),
             }
             if with_tflite:
                 entries |= _tflite(net, Path(folder), staging, planes)
-        write_json(staging / "manifest.json", _manifest(trained, net, name, version, entries))
+        write_json(staging / "manifest.json", _manifest(trained, net, name, version, entries, chosen))
         (staging / "card.md").write_text(card)
         _sums(staging)
         parity = _parity(staging, pairs[1::2] or pairs, net)
@@ -93,7 +97,7 @@ def pack(
         if too_much:  # eight bits are not enough for this one: it flies in float
             for key in too_much:
                 (staging / entries.pop(key)["file"]).unlink()
-            write_json(staging / "manifest.json", _manifest(trained, net, name, version, entries))
+            write_json(staging / "manifest.json", _manifest(trained, net, name, version, entries, chosen))
         write_json(staging / "parity.json", parity)
         (staging / "card.md").write_text(f"{card}\n## Parity\n\n{_parity_text(parity)}\n")
         _sums(staging)
@@ -102,6 +106,35 @@ def pack(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target
+
+
+@torch.no_grad()
+def _integer(
+    net: Anchored, fp32: Path, int8: Path, pairs: Sequence[Pair]
+) -> tuple[tuple[Affine, Affine], dict[str, str]]:
+    """Write the integer graph that comes nearest to the calibration crops: how its weights are rounded, and ranges set.
+
+    Weights that were trained with their rounding are best left to it; others are best rounded one after the other.
+    """
+    given, wanted = _crops(pairs, net)
+    planes = _planes(given, net)
+    grid, tried = fp32.with_name("grid.onnx"), fp32.with_name("tried.onnx")
+    training_hash = onnx.load(fp32).metadata_props[0].value
+    restorer_onnx.export_restorer(net, grid, training_hash, compensated(net.folded().body, torch.from_numpy(planes)))
+    found: dict[float, Any] = {}
+    for (rounding, source), method in product((("each", fp32), ("compensated", grid)), restorer_onnx.METHODS):
+        scales = restorer_onnx.quantise(source, tried, planes, method)
+        corrected = restorer_onnx.run_integer(tried, planes, scales[1])
+        error = net.anchor(given[:, : net.bands]) + _shuffled(net, corrected) - wanted
+        found[float(error.square().mean())] = (tried.read_bytes(), scales, {"rounding": rounding, "ranges": method})
+    data, scales, chosen = found[min(found)]
+    int8.write_bytes(data)
+    return scales, chosen
+
+
+def _shuffled(net: Anchored, planes: F32) -> Tensor:
+    """What the convolutions give (n, 4 scale^2 B, h, w) as a correction of bands."""
+    return net.unmixed(pixel_shuffle(torch.from_numpy(planes), UNSHUFFLE * net.scale))
 
 
 def _tflite(net: Anchored, folder: Path, staging: Path, planes: F32) -> dict[str, Any]:
@@ -115,7 +148,7 @@ def _tflite(net: Anchored, folder: Path, staging: Path, planes: F32) -> dict[str
 
 
 def _manifest(
-    trained: TrainedRestorer, net: Anchored, name: str, version: int, entries: dict[str, Any]
+    trained: TrainedRestorer, net: Anchored, name: str, version: int, entries: dict[str, Any], chosen: dict[str, str]
 ) -> dict[str, Any]:
     recipe = trained.recipe
     noise = None
@@ -127,9 +160,10 @@ def _manifest(
     held = None
     if recipe.imagery == "sentinel2" and recipe.scale > 1:
         held = {"taps": sensor_taps(recipe.scale), "rounds": ROUNDS}
+    mix = {name: getattr(net, name).tolist() for name in ("mean", "into", "back")} if net.mixed else None
     return {
         "kind": "restore",
-        "format": FORMAT,
+        "format": MIXED_FORMAT if mix else FORMAT,
         "name": name,
         "version": version,
         "task": "denoising" if recipe.scale == 1 else "super-resolution",
@@ -138,12 +172,14 @@ def _manifest(
         "reach": net.reach,
         "noise": noise,
         "consistency": held,
+        **({"mix": mix} if mix else {}),
         "artefacts": entries,
         "about": {
             "network": recipe.network,
             "imagery": recipe.imagery,
             "parameters": sum(p.numel() for p in net.folded().parameters()),
             "training_hash": trained.training_hash,
+            **(chosen if "onnx-int8" in entries else {}),
         },
     }
 
@@ -171,9 +207,9 @@ def _crops(pairs: Sequence[Pair], net: Anchored) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _planes(pairs: Sequence[Pair], net: Anchored) -> F32:
+def _planes(given: Tensor, net: Anchored) -> F32:
     """What enters the convolutions, float32 (n, 4 P, SIDE / 2, SIDE / 2)."""
-    return np.asarray(pixel_unshuffle(net.fed(_crops(pairs, net)[0]), UNSHUFFLE).numpy())
+    return np.asarray(pixel_unshuffle(net.fed(given), UNSHUFFLE).numpy())
 
 
 @torch.no_grad()
@@ -188,7 +224,7 @@ def _parity(folder: Path, pairs: Sequence[Pair], net: Anchored) -> dict[str, flo
         runtime, precision = key.split("-")
         network = Network(model, precision, runtime=runtime)
         name = precision if runtime == "onnx" else f"{runtime}_{precision}"
-        found[name] = base + torch.from_numpy(np.stack([network.correct(one) for one in planes]))
+        found[name] = base + net.unmixed(torch.from_numpy(np.stack([network.correct(one) for one in planes])))
     edge = net.scale * (SIDE // 4)
     inside = (slice(None), slice(None), slice(edge, -edge), slice(edge, -edge))
     psnr = {key: float(-10 * torch.log10((one - wanted)[inside].square().mean())) for key, one in found.items()}

@@ -31,6 +31,7 @@ def restorer(
 
     from export.restorer import pack
     from export.restorer_card import render
+    from ground.cli.restore import SIZES
     from ground.scenes.noise import model_of
     from ground.scenes.pictures import load_natural, load_scenes
     from ground.training.crops import enlarged_pairs, noisy_pairs
@@ -41,12 +42,12 @@ def restorer(
         trained = load_checkpoint(checkpoint)
         recipe = trained.recipe
         scenes = recipe.imagery == "sentinel2"
-        held = hold_out or recipe.hold_out
+        held, sizes = hold_out or recipe.hold_out, (1.0,) if scenes else SIZES
         pictures = load_scenes(data, held, recipe.bands) if scenes else load_natural(data, ())[0]
         if recipe.scale == 1:
-            pairs = noisy_pairs(pictures, model_of(recipe.noise), recipe.seed + 1)
+            pairs = noisy_pairs(pictures, model_of(recipe.noise), recipe.seed + 1, sizes)
         else:
-            pairs = enlarged_pairs(pictures, recipe.scale, scenes)
+            pairs = enlarged_pairs(pictures, recipe.scale, scenes, sizes)
         target = pack(trained, pairs, out, name, render(name, trained, note), version, with_tflite=tflite)
     except OnboardError as error:
         log.error("%s", error)

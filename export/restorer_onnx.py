@@ -17,7 +17,9 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from onnxruntime import InferenceSession
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from torch import nn
 
 from export.artefact import Affine
 from export.onnx import save, strip
@@ -28,16 +30,20 @@ INPUT, OUTPUT = "planes", "correction"
 CENTRED = Affine(float(np.float32(1 / 127)), 128)
 """The scale of the input."""
 ALLOWED = {"Conv", "Relu"}
+LEVELS = 255
 METHODS = {"minmax": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
 
 
-def export_restorer(net: Anchored, path: Path, training_hash: str) -> None:
+def export_restorer(net: Anchored, path: Path, training_hash: str, body: nn.Module | None = None) -> None:
     """Write the fp32 graph of the folded network.
+
+    Args:
+        body: written in place of the network's own, whose shape it has.
 
     Raises:
         RuntimeError: the graph holds anything but convolutions and ReLUs.
     """
-    body = net.folded().body
+    body = body or net.folded().body
     planes = torch.zeros(2, UNSHUFFLE**2 * (net.bands + int(net.noise_map)), 24, 26)
     shapes = {axis: torch.export.Dim(name, min=1) for axis, name in ((0, "N"), (2, "h"), (3, "w"))}
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), quiet("torch.onnx", "onnxscript"):
@@ -100,6 +106,14 @@ def quantise(fp32: Path, path: Path, planes: NDArray[np.float32], method: str = 
     onnx.checker.check_model(model)
     save(model, path)
     return CENTRED, outside
+
+
+def run_integer(path: Path, planes: NDArray[np.float32], outside: Affine) -> NDArray[np.float32]:
+    """What the integer graph gives for planes (n, P, h, w) in -1..1, as numbers; `outside` from `quantise`."""
+    session = InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    fed = (np.rint(planes / np.float32(CENTRED.scale)) + CENTRED.zero_point).clip(0, LEVELS).astype(np.uint8)
+    found = np.concatenate([session.run(None, {INPUT: fed[i : i + 1]})[0] for i in range(len(fed))])
+    return (found.astype(np.float32) - np.float32(outside.zero_point)) * np.float32(outside.scale)
 
 
 class _Planes(CalibrationDataReader):

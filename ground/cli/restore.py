@@ -17,7 +17,7 @@ SR_NETWORKS = (
 )  # fmt: skip
 DENOISE_NETWORKS = ("anchored", "anchored-mixed", "dncnn-compact", "sscanet")
 OPTIMISERS = ("adam", "muon")
-LOSSES = ("l1", "psnr")
+LOSSES = ("l1", "mse", "psnr")
 OBJECTIVES = ("supervised", "noise2void", "noisier2noise", "neighbor2neighbor")
 """Keys of the tables in `ground.models.restorers` and `ground.training.denoisers`, here without importing torch."""
 SIZES = (0.5, 0.35, 0.25, 0.18)
@@ -35,7 +35,9 @@ Side = Annotated[int, typer.Option(min=16, help="Side of a crop, pixels of the g
 Rate = Annotated[float, typer.Option(help="Peak learning rate.")]
 Optimiser = Annotated[str, typer.Option(help="adam or muon.")]
 Round = Annotated[bool, typer.Option("--rounded", help="Train with the rounding of INT8: with --start, shortly.")]
-Start = Annotated[Path | None, typer.Option(help="Begin with the weights of this checkpoint.")]
+Average = Annotated[float, typer.Option(min=0, max=1, help="Keep a mean over weights of this decay, e.g. 0.999.")]
+Loss = Annotated[str, typer.Option(help="l1, mse: absolute or squared error; psnr: what PSNR averages over crops.")]
+Start = Annotated[str | None, typer.Option(help="Begin with the weights of this checkpoint, or model that ships.")]
 Resume = Annotated[Path | None, typer.Option(help="Go on from this checkpoint (same options).")]
 Seed = Annotated[int, typer.Option(help="Of weights, crops and noise.")]
 
@@ -45,7 +47,7 @@ def sr(
     network: Annotated[str, typer.Option(help=f"One of {', '.join(SR_NETWORKS)}.")] = "anchored",
     imagery: Imagery = "natural", keep_out: KeepOut = None, hold_out: HoldOut = None, steps: Steps = 4000,
     batch: Batch = 16, side: Side = 48, lr: Rate = 2e-3, optimiser: Optimiser = "adam",
-    loss: Annotated[str, typer.Option(help=f"{' or '.join(LOSSES)}: absolute error, or what PSNR averages.")] = "l1",
+    loss: Loss = "l1", average: Average = 0.0,
     rounded: Round = False, start: Start = None, resume: Resume = None, seed: Seed = 0,
 ) -> None:  # fmt: skip
     """Train a network that enlarges: natural images reduced by bicubic, Sentinel-2 by the sensor's MTF."""
@@ -59,6 +61,7 @@ def sr(
     pairs = enlarged_pairs(pictures, scale, sensor, (1.0,) if sensor else SIZES)
     values = {"network": network, "scale": scale, "imagery": imagery, "steps": steps, "batch": batch, "side": side}
     values |= {"learning_rate": lr, "optimiser": optimiser, "rounded": rounded, "seed": seed, "loss": loss}
+    values["average"] = average
     values["hold_out"] = tuple(hold_out or ())
     _train(values, pairs, pictures, out, start, resume)
 
@@ -70,15 +73,20 @@ def denoise(
     sigma: Annotated[tuple[float, float], typer.Option(help="Range of the Gaussian's sigma, of 255.")] = (25.0, 25.0),
     snr: Annotated[float | None, typer.Option(help="The sensor model at this SNR instead of a Gaussian.")] = None,
     least_snr: Annotated[float, typer.Option(help="... or at one from this to --snr, for each scene.")] = 0.0,
+    draws: Annotated[int, typer.Option(min=1, help="Of noise for each picture; supervised alone.")] = 1,
     bands: Annotated[int, typer.Option(min=1, help="Of the network: 1; 4, the 10 m ones; 10, with the 20 m ones.")] = 1,
     imagery: Imagery = "natural", keep_out: KeepOut = None, hold_out: HoldOut = None, steps: Steps = 4000,
     batch: Batch = 16, side: Side = 64, lr: Rate = 2e-3, optimiser: Optimiser = "adam",
+    loss: Loss = "l1", average: Average = 0.0,
     rounded: Round = False, start: Start = None, resume: Resume = None, seed: Seed = 0,
 ) -> None:  # fmt: skip
     """Train a network that removes noise, from clean pictures or from noisy ones alone."""
     _choose(network, DENOISE_NETWORKS, "--network")
     _choose(optimiser, OPTIMISERS, "--optimiser")
     _choose(objective, OBJECTIVES, "--objective")
+    _choose(loss, LOSSES, "--loss")
+    if draws > 1 and objective != "supervised":
+        raise typer.BadParameter("is for --objective supervised", param_hint="--draws")
     from ground.scenes.noise import model_of
     from ground.training.crops import noisy_pairs
 
@@ -86,7 +94,7 @@ def denoise(
     if snr is not None:
         noise = {"kind": "sensor", "snr": snr} | ({"least": least_snr} if least_snr else {})
     pictures = _pictures(data, imagery, keep_out, hold_out, bands)
-    pairs = noisy_pairs(pictures, model_of(noise), seed, (1.0,) if imagery == "sentinel2" else SIZES)
+    pairs = noisy_pairs(pictures, model_of(noise), seed, (1.0,) if imagery == "sentinel2" else SIZES, draws)
     values = {
         "network": network,
         "scale": 1,
@@ -95,8 +103,8 @@ def denoise(
         "objective": objective,
         "noise": noise,
     }
-    values |= {"steps": steps, "batch": batch, "side": side}
-    values |= {"learning_rate": lr, "optimiser": optimiser, "rounded": rounded}
+    values |= {"steps": steps, "batch": batch, "side": side, "draws": draws}
+    values |= {"learning_rate": lr, "optimiser": optimiser, "rounded": rounded, "loss": loss, "average": average}
     _train(values | {"hold_out": tuple(hold_out or ()), "seed": seed}, pairs, pictures, out, start, resume)
 
 
@@ -132,21 +140,22 @@ def _pictures(
 
 
 def _train(
-    values: dict[str, Any], pairs: Any, pictures: Any, out: Path, start: Path | None, resume: Path | None
+    values: dict[str, Any], pairs: Any, pictures: Any, out: Path, start: str | None, resume: Path | None
 ) -> None:
     import torch
 
-    from ground.training.restoration import RestoreRecipe, fit, load_checkpoint
+    from ground.training.restoration import RestoreRecipe, fit
+    from ground.training.shipped import load_start
 
     torch.set_num_threads(1)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning.*")
-    before = load_checkpoint(start).training_hash if start else ""
-    recipe = RestoreRecipe(**values, start=before)
     files = {picture.name.split(":")[0]: picture.sha256 for picture in pictures}
     try:
+        begun = load_start(start) if start else None
+        recipe = RestoreRecipe(**values, start=begun.training_hash if begun else "")
         final = fit(
-            recipe, pairs, files, out, start=start, resume=resume, progress=sys.stderr.isatty(), accelerator="cpu",
+            recipe, pairs, files, out, start=begun, resume=resume, progress=sys.stderr.isatty(), accelerator="cpu",
             devices=1,
         )  # fmt: skip
     except ValueError as error:

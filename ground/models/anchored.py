@@ -31,6 +31,8 @@ OUT_GAIN = 0.25
 """Of what leaves, so that weights of ordinary size make corrections of ordinary size."""
 NOISE = 0.7
 """Of a fresh residual layer."""
+SPAN = 4.0
+"""Standard deviations of a component that fill -1..1."""
 
 
 class RepConv(nn.Module):
@@ -91,8 +93,9 @@ class Anchored(nn.Module):
         width, depth: channels, and convolutions between the first and the last.
         noise_map: whether a map of the noise's standard deviation (0..1) comes as one plane more.
         expand: of each `RepConv`; 0 for plain convolutions, which Muon trains better.
-        mixed: whether the convolutions see principal components in place of bands (`mix`), of denoisers alone; what
-            bands differ by is where noise shows best, and nothing to a network that has yet to learn to subtract.
+        mixed: whether the convolutions see and give principal components in place of bands (`mix`), of denoisers
+            alone; what bands differ by is where noise shows best, and nothing to a network that has yet to learn to
+            subtract. The flight software mixes in float: 7 bits of weights are too few for small differences.
     """
 
     def __init__(
@@ -128,11 +131,11 @@ class Anchored(nn.Module):
             clean: (B, n) pixels in 0..1, of the training pictures.
             sigma: (B,) standard deviation of the noise.
         """
-        fed, sigma = GAIN * (clean.double() - 0.5), sigma.double()
-        variances, axes = torch.linalg.eigh(torch.cov(clean.double() / sigma[:, None]))
-        self.mean.copy_(fed.mean(1))
-        self.into.copy_((axes / sigma[:, None]).T / GAIN / (1 + variances.clamp_min(0)).sqrt()[:, None])
-        self.back.copy_(axes * sigma[:, None] / OUT_GAIN)
+        clean, sigma = clean.double(), sigma.double()
+        variances, axes = torch.linalg.eigh(torch.cov(clean / sigma[:, None]))
+        self.mean.copy_(clean.mean(1))
+        self.into.copy_((axes / sigma[:, None]).T / SPAN / (1 + variances.clamp_min(0)).sqrt()[:, None])
+        self.back.copy_(axes * sigma[:, None])
 
     @property
     def reach(self) -> int:
@@ -142,21 +145,23 @@ class Anchored(nn.Module):
 
     def fed(self, x: Tensor) -> Tensor:
         """What enters the convolutions, -1..1, of the same shape as x; see the module."""
+        if self.mixed:
+            image = torch.einsum("kb,nbhw->nkhw", self.into, x[:, : self.bands] - self.mean[:, None, None])
+            return torch.cat([image, GAIN * (x[:, self.bands :] - 0.5)], 1).clamp(-1, 1)
         if self.scale == 1:
             return (GAIN * (x - 0.5)).clamp(-1, 1)
         reach = BOX // 2
         padded = fn.pad(x, (reach, reach, reach, reach), mode="replicate")
         return (GAIN * (x - fn.avg_pool2d(padded, BOX, 1))).clamp(-1, 1)
 
+    def unmixed(self, found: Tensor) -> Tensor:
+        """What the convolutions give, shuffled back (N, bands, h, w), as a correction of bands."""
+        return torch.einsum("bk,nkhw->nbhw", self.back, found) if self.mixed else found
+
     def correction(self, x: Tensor) -> Tensor:
         """What is added to the anchor; x: image and noise map, sides even."""
-        fed = self.fed(x)
-        if self.mixed:
-            image = torch.einsum("kb,nbhw->nkhw", self.into, fed[:, : self.bands] - self.mean[:, None, None])
-            fed = torch.cat([image, fed[:, self.bands :]], 1)
-        planes = self.body(fn.pixel_unshuffle(fed, UNSHUFFLE))
-        found = OUT_GAIN * fn.pixel_shuffle(planes, UNSHUFFLE * self.scale)
-        return torch.einsum("bk,nkhw->nbhw", self.back, found) if self.mixed else found
+        planes = self.body(fn.pixel_unshuffle(self.fed(x), UNSHUFFLE))
+        return self.unmixed(OUT_GAIN * fn.pixel_shuffle(planes, UNSHUFFLE * self.scale))
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
@@ -165,23 +170,10 @@ class Anchored(nn.Module):
         return self.anchor(x[:, : self.bands]) + found[..., : h * self.scale, : w * self.scale]
 
     def folded(self) -> Anchored:
-        """Plain convolutions whose `body` gives the correction itself, in `eval()`; what is exported."""
+        """Plain convolutions whose `body` gives the correction itself, or its components, in `eval()`; for export."""
         copy = Anchored(self.bands, self.scale, 1, 0, self.noise_map)
         copy.body = nn.Sequential(*(one.fold() if isinstance(one, RepConv) else deepcopy(one) for one in self.body))
         with torch.no_grad():
-            if self.mixed:
-                self._unmixed(copy.body[0], copy.body[-1])
             copy.body[-1].weight.mul_(OUT_GAIN)
             copy.body[-1].bias.mul_(OUT_GAIN)
         return copy.eval()
-
-    def _unmixed(self, first: nn.Conv2d, last: nn.Conv2d) -> None:
-        """Kernels that see and give bands in place of components; borders aside, where zero is no longer the mean."""
-        count, phases = self.bands, UNSHUFFLE**2
-        of_image = first.weight[:, : count * phases].unflatten(1, (count, phases))
-        first.bias -= torch.einsum("okphw,kb,b->o", of_image, self.into, self.mean)
-        first.weight[:, : count * phases] = torch.einsum("okphw,kb->obphw", of_image, self.into).flatten(1, 2)
-        last.weight.copy_(
-            torch.einsum("kpihw,bk->bpihw", last.weight.unflatten(0, (count, phases)), self.back).flatten(0, 1)
-        )
-        last.bias.copy_(torch.einsum("kp,bk->bp", last.bias.unflatten(0, (count, phases)), self.back).flatten())

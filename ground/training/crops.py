@@ -1,7 +1,8 @@
 """Crops of pictures for training restoration: pairs of low and high resolution, or of noisy and clean.
 
 Each crop is drawn from (seed, epoch, index): a resumed run sees what the unbroken one would have seen. The noise of a
-picture is drawn once: an objective that learns from noisy data alone never sees two noisy versions of one picture.
+picture is drawn before, once or a few times: an objective that learns from noisy data alone never sees two noisy
+versions of one picture.
 """
 
 from __future__ import annotations
@@ -71,11 +72,15 @@ def _reduced(picture: F32, size: float) -> F32:
 
 
 def noisy_pairs(
-    pictures: Sequence[Picture], noise: Gaussian | Sensor, seed: int, sizes: Sequence[float] = (1.0,)
+    pictures: Sequence[Picture], noise: Gaussian | Sensor, seed: int, sizes: Sequence[float] = (1.0,), draws: int = 1
 ) -> list[Pair]:
-    """Each picture with noise, in each of `sizes`, in rows as they come from the sensor, and destriped as on board."""
+    """Each picture with noise, in each of `sizes`, in rows as they come from the sensor, and destriped as on board.
+
+    Args:
+        draws: of noise for each picture; more than one only where clean pictures may be looked at.
+    """
     pairs = []
-    for index, (picture, size) in enumerate(product(pictures, sizes)):
+    for index, (_, picture, size) in enumerate(product(range(draws), pictures, sizes)):
         rng = np.random.default_rng((seed, 7, index))
         one = noise.drawn(rng) if isinstance(noise, Sensor) else noise
         values = _reduced(picture.values, size)

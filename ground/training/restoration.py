@@ -7,7 +7,8 @@ every training file, and a hash over both. A run that is broken off resumes from
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,31 +20,22 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ground.models.restorers import build
+from ground.training.adopted import adopt
 from ground.training.checkpoint import origin, read_checkpoint
 from ground.training.crops import Crops, Pair
-from ground.training.denoisers import DENOISERS
+from ground.training.denoisers import denoiser
+from ground.training.denoisers.base import CROPPED
+from ground.training.losses import LOSSES
 from ground.training.muon import of_network
 from ground.training.rounding import Rounded
 
 ARCHITECTURE = "restorer"
-CROPPED = 2
-"""Pixels of the given crop at each border that the loss does not see: there the network saw padding."""
-FAITHFUL = 2e-5
-"""Mean squared error, 47 dB, from which on a crop has little left to teach."""
 SAMPLED = 8
 """Every so many pixels along each axis tell what bands have in common."""
 SLOWER = 0.1
 """Rate of deconvolutions in the paper of FSRCNN, over that of convolutions."""
 OTHER_RATE = 2e-3
-"""Peak learning rate of the weights that Muon leaves to Adam."""
-
-
-def psnr_loss(found: Tensor, wanted: Tensor) -> Tensor:
-    """Mean of ln(mean squared error) over crops (N, B, h, w): what PSNR averages, as images count in decibels."""
-    return torch.log((found - wanted).square().mean((1, 2, 3)) + FAITHFUL).mean()
-
-
-LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": nn.functional.l1_loss, "psnr": psnr_loss}
+"""Peak learning rate of the weights that Muon leaves to Adam, where its own is no lower."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +47,16 @@ class RestoreRecipe:
         scale: 1 denoises.
         bands: of the network.
         imagery: "natural" or "sentinel2".
-        objective: key of `DENOISERS`; super-resolution is always supervised.
-        loss: key of `LOSSES`, of super-resolution.
+        objective: key of `ground.training.denoisers.DENOISERS`; super-resolution is always supervised.
+        loss: key of `ground.training.losses.LOSSES`, of super-resolution and of supervised denoising.
         noise: plain values of the noise model, with its kind; empty for super-resolution.
+        draws: of noise for each picture.
         steps, epoch_steps: optimiser steps in all, and between two checkpoints.
         batch, side: crops a step, and their side in pixels of the given image.
         learning_rate: peak of a one-cycle schedule.
-        optimiser: "adam", or "muon" for the hidden convolutions with Adam at `OTHER_RATE` for the rest.
+        optimiser: "adam", or "muon" for the hidden convolutions with Adam, at no more than `OTHER_RATE`, for the rest.
+        average: decay, per step, of the mean over weights that is what is kept (Polyak and Juditsky 1992,
+            doi:10.1137/0330046); 0 keeps the weights of the last step.
         rounded: whether it is trained with the rounding of INT8 (`ground.training.rounding`).
         start: training hash of the checkpoint whose weights it starts from, or empty.
         hold_out: places that were not trained on.
@@ -75,12 +70,14 @@ class RestoreRecipe:
     objective: str = "supervised"
     loss: str = "l1"
     noise: dict[str, Any] = field(default_factory=dict)
+    draws: int = 1
     steps: int = 4000
     epoch_steps: int = 200
     batch: int = 16
     side: int = 48
     learning_rate: float = 2e-3
     optimiser: str = "adam"
+    average: float = 0.0
     rounded: bool = False
     start: str = ""
     hold_out: tuple[str, ...] = ()
@@ -108,8 +105,9 @@ class RestoreModule(L.LightningModule):
         self.net = build(self.recipe.network, self.recipe.bands, self.recipe.scale).to(
             memory_format=torch.channels_last
         )
+        self.averaged = deepcopy(self.net).requires_grad_(False) if self.recipe.average else None
         self.seen: Callable[[Tensor], Tensor] = Rounded(self.net) if self.recipe.rounded else self.net
-        self.objective = DENOISERS[self.recipe.objective]
+        self.objective = denoiser(self.recipe.objective, LOSSES[self.recipe.loss])
 
     def on_train_epoch_start(self) -> None:
         """What an objective draws comes anew from (seed, epoch)."""
@@ -129,12 +127,34 @@ class RestoreModule(L.LightningModule):
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True)
         return loss
 
+    def begin(self, other: nn.Module) -> None:
+        """Take over another network's weights (`adopt`); the mean over weights begins with them too."""
+        adopt(self.net, other)
+        if self.averaged is not None:
+            self.averaged.load_state_dict(self.net.state_dict())
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
+        """The mean over weights follows."""
+        if self.averaged is not None:
+            pairs = zip(self.averaged.parameters(), self.net.parameters(), strict=True)
+            for mean, weight in pairs:
+                mean.lerp_(weight.detach(), 1 - self.recipe.average)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """The network becomes what is kept: the mean over weights; and as it was trained, rounded."""
+        if self.averaged is not None:
+            self.net.load_state_dict(self.averaged.state_dict())
+            self.averaged = None
+        if isinstance(self.seen, Rounded):
+            self.seen.settle()
+
     def configure_optimizers(self) -> dict[str, Any]:
         """One cosine cycle that ends exactly with the last step."""
         recipe = self.recipe
         optimiser: torch.optim.Optimizer = torch.optim.Adam(_by_rate(self.net, recipe.learning_rate))
         if recipe.optimiser == "muon":
-            optimiser = of_network(self, recipe.learning_rate, OTHER_RATE)
+            optimiser = of_network(self, recipe.learning_rate, min(recipe.learning_rate, OTHER_RATE))
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, max_lr=[group["lr"] for group in optimiser.param_groups], total_steps=recipe.steps + 1,
             pct_start=0.1, final_div_factor=1e3, cycle_momentum=recipe.optimiser == "adam",
@@ -170,7 +190,7 @@ def fit(
     files: dict[str, str],
     out: Path,
     *,
-    start: Path | None = None,
+    start: TrainedRestorer | None = None,
     resume: Path | None = None,
     progress: bool = True,
     **trainer: Any,
@@ -179,7 +199,7 @@ def fit(
 
     Args:
         files: name -> SHA-256 of what is trained on.
-        start: weights to begin with, from `restorer.ckpt` of another run; layers of another shape stay fresh.
+        start: weights to begin with (`ground.training.shipped`); layers of another shape stay fresh.
         resume: a checkpoint of the same recipe to go on from.
         trainer: passed on to `lightning.Trainer`.
 
@@ -191,7 +211,7 @@ def fit(
     if getattr(module.net, "mixed", False):
         module.net.mix(*_sampled(pairs))
     if start is not None:
-        adopt(module.net, load_checkpoint(start).net)
+        module.begin(start.net)
     logger = L.pytorch.loggers.CSVLogger(out, name="", version="", flush_logs_every_n_steps=1)
     saver = L.pytorch.callbacks.ModelCheckpoint(out / "checkpoints", save_top_k=1, save_last=True)
     bar = [L.pytorch.callbacks.RichProgressBar()] if progress else []
@@ -207,6 +227,7 @@ def fit(
         **trainer,
     )
     runner.fit(module, datamodule=CropData(recipe, pairs), ckpt_path=resume, weights_only=True)
+    module.settle()
     final = out / "restorer.ckpt"
     runner.save_checkpoint(final, weights_only=True)
     return final
@@ -226,29 +247,6 @@ def _sampled(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
     clean = np.concatenate([pair.wanted[:, ::SAMPLED, ::SAMPLED].reshape(len(pair.wanted), -1) for pair in pairs], 1)
     sigma = np.mean([pair.sigma.mean((1, 2)) for pair in pairs], axis=0)
     return torch.from_numpy(clean), torch.from_numpy(sigma)
-
-
-def adopt(net: nn.Module, other: nn.Module) -> None:
-    """Take over every weight whose name and shape agree, and narrower layers, so that the wider compute the same.
-
-    A wider layer takes the other's weights in its first channels, which see nothing of its new ones (Net2Net, T. Chen
-    et al. 2016, arXiv:1511.05641, with zeros in place of copies); the new channels keep their fresh weights. A first
-    layer of other inputs, and a last one of other outputs, stays fresh: its planes mean something else.
-    """
-    mine = net.state_dict()
-    kernels = [key for key, value in mine.items() if value.ndim == 4]
-    ends = {kernels[0]: 1, kernels[-1]: 0, kernels[-1].replace("weight", "bias"): 0}
-    for key, value in other.state_dict().items():
-        fresh = mine.get(key)
-        if fresh is None or fresh.ndim != value.ndim:
-            continue
-        axis = ends.get(key)
-        same_end = axis is None or fresh.shape[axis] == value.shape[axis]
-        if fresh.shape == value.shape:
-            fresh.copy_(value)
-        elif same_end and all(a >= b for a, b in zip(fresh.shape, value.shape, strict=True)):
-            fresh[: len(value)] = 0
-            fresh[tuple(slice(side) for side in value.shape)] = value
 
 
 @dataclass(frozen=True, eq=False)

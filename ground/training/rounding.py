@@ -16,7 +16,7 @@ LEVELS = 255
 
 
 class Rounded:
-    """A network seen through the rounding; its weights stay whole in the network itself.
+    """A network seen through the rounding; its weights stay whole in the network itself, until `settle`.
 
     Args:
         net: of plain convolutions and ReLUs; from now on its ReLUs round while it is in training mode.
@@ -29,6 +29,13 @@ class Rounded:
         for module in net.modules():
             if isinstance(module, nn.ReLU):
                 module.register_forward_hook(_round_output)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Leave the rounded weights in the network: what was trained is them, and whole ones would differ by a grid."""
+        for name, weight in self.net.named_parameters():
+            if name in self.kernels:
+                weight.copy_(through(weight))
 
     def __call__(self, x: Tensor) -> Tensor:
         """As the network."""

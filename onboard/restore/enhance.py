@@ -102,18 +102,21 @@ def restore_image(network: Network, dn: U16, scales: tuple[BandScale, ...], top:
 
 def _corrections(network: Network, dn: U16, scales: tuple[BandScale, ...]) -> NDArray[np.float32]:
     """The correction in DN, float32 (B, scale H, scale W); single-band models see one band after the other."""
-    step = network.model.bands
+    step, mix = network.model.bands, network.model.mix
     parts = []
     for first in range(0, len(dn), step):
         group = range(first, first + step)
-        if network.model.scale > 1:
+        if mix is not None:
+            planes = list(mix.levels(dn[first : first + step], [scales[band].full_scale for band in group]))
+        elif network.model.scale > 1:
             planes = [_detail(dn[band], scales[band].full_scale) for band in group]
         else:
             planes = [_levels(np.arange(65536) / scales[band].full_scale)[dn[band]] for band in group]
         if scales[first].noise is not None:
             planes.append(_noise_map(dn[first : first + step], scales[first : first + step]))
         units = np.array([scales[band].full_scale for band in group], np.float32)
-        parts.append(network.correct(np.stack(planes)) * units[:, None, None])
+        found = network.correct(np.stack(planes))
+        parts.append((found if mix is None else mix.bands(found)) * units[:, None, None])
     return np.concatenate(parts)
 
 

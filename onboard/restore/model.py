@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 
 from onboard.errors import BundleError
 from onboard.infer.bundle import MANIFEST, Artefact, check_sums, read_artefact
+from onboard.restore.mix import Mix
 
 FORMAT = 1
+MIXED_FORMAT = 2
+"""Of a model that sees components: software that knows no `mix` must not run it."""
 SHIPPED = Path(__file__).parent / "models"
 UNSHUFFLE = 2
 """The network sees each 2 x 2 px as four planes."""
@@ -48,6 +51,7 @@ class RestoreModel:
         reach: pixels around an output pixel that the network looks at; even.
         noise: constants of the noise that a denoiser's map tells of, or None where it takes no map.
         consistency: or None.
+        mix: of bands, where the network sees and gives their components, or None.
         artefacts: by key, e.g. "onnx-int8".
     """
 
@@ -59,6 +63,7 @@ class RestoreModel:
     reach: int
     noise: Mapping[str, float] | None
     consistency: Consistency | None
+    mix: Mix | None
     artefacts: Mapping[str, Artefact]
     about: Mapping[str, Any]
 
@@ -93,18 +98,20 @@ def load_model(name_or_path: str) -> RestoreModel:
     checked = check_sums(path)
     try:
         raw = json.loads(checked[MANIFEST])
-        if raw.get("kind") != "restore" or raw.get("format") != FORMAT:
-            raise BundleError(f"model {path}: not a restoring model of format {FORMAT}")
-        held = raw["consistency"]
+        mix = raw.get("mix")
+        if raw.get("kind") != "restore" or raw.get("format") != (FORMAT if mix is None else MIXED_FORMAT):
+            raise BundleError(f"model {path}: not a restoring model of format {FORMAT}, or {MIXED_FORMAT} with a mix")
+        held, bands = raw["consistency"], int(raw["bands"])
         found = RestoreModel(
             name=str(raw["name"]),
             version=int(raw["version"]),
             task=str(raw["task"]),
             scale=int(raw["scale"]),
-            bands=int(raw["bands"]),
+            bands=bands,
             reach=int(raw["reach"]),
             noise=None if raw["noise"] is None else {key: float(value) for key, value in raw["noise"].items()},
             consistency=None if held is None else Consistency(tuple(map(float, held["taps"])), int(held["rounds"])),
+            mix=None if mix is None else Mix.of_plain(mix, bands),
             artefacts={key: read_artefact(path, key, item, checked) for key, item in raw["artefacts"].items()},
             about=dict(raw["about"]),
         )
@@ -118,7 +125,8 @@ def load_model(name_or_path: str) -> RestoreModel:
 
 
 class Network:
-    """The network of a model in a runtime: planes of 8 bits in, corrections as a share of full scale out.
+    """The network of a model in a runtime: planes of 8 bits in, corrections as a share of full scale out, both of bands
+    or of their components, as `RestoreModel.mix` says.
 
     Args:
         model: checked.
@@ -134,7 +142,7 @@ class Network:
         self._integer = self.artefact.input.dtype == "uint8"
 
     def correct(self, planes: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The correction to the anchor, as a share of full scale.
+        """The correction to the anchor, as a share of full scale; or its components.
 
         Args:
             planes: uint8 (P, H, W), image bands and, where the model takes one, the noise's map, as `enhance` makes

@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+CROPPED = 6
+"""Pixels of a given crop at each border that a supervised loss does not see: there the network saw padding."""
 Network = Callable[[Tensor], Tensor]
 """A module, or one seen through `ground.training.rounding`."""
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ground.training.denoisers.base import Network, run
 
-SHARE = 0.02
+SHARE = 0.06
 """Of pixels that are replaced at a time."""
 RADIUS = 2
 

@@ -9,16 +9,18 @@ from PIL import Image
 from ground.evaluation.denoising import evaluate_denoise_scenes
 from ground.evaluation.restoration import ergas, psnr, sam
 from ground.evaluation.striping import evaluate_stripes
-from ground.models.anchored import Anchored, RepConv
+from ground.models.anchored import SPAN, Anchored, RepConv
 from ground.models.resampler import Bicubic
 from ground.models.restorers import DENOISE, SR, build
 from ground.scenes.noise import Gaussian, Sensor, model_of
 from ground.scenes.pictures import Picture, load_natural, stacked
 from ground.scenes.resample import enlarge, shrink
+from ground.training.adopted import adopt
 from ground.training.crops import Crops, enlarged_pairs, noisy_pairs
-from ground.training.denoisers import DENOISERS
+from ground.training.denoisers import DENOISERS, denoiser
 from ground.training.denoisers.base import run
-from ground.training.restoration import RestoreRecipe, adopt, fit, load_checkpoint, psnr_loss
+from ground.training.losses import LOSSES, psnr_loss
+from ground.training.restoration import RestoreModule, RestoreRecipe, fit, load_checkpoint
 
 
 def smooth(seed, side=160):
@@ -100,6 +102,11 @@ def test_a_wider_network_begins_where_a_narrower_one_is():
     fresh = bands.body[0].weight.detach().clone()
     adopt(bands, narrow)
     assert torch.equal(bands.body[0].weight, fresh)
+    four, three = (build("anchored-mixed", count, 1) for count in (4, 3))
+    three.mix(torch.rand(3, 99), torch.full((3,), 0.1))
+    adopt(four, three)
+    assert torch.equal(four.into, torch.eye(4))
+    assert torch.equal(four.body[2].weight, three.body[2].weight)
 
 
 def test_the_loss_of_psnr_counts_decibels():
@@ -177,6 +184,49 @@ def test_every_objective_trains_a_denoiser(name):
     with torch.no_grad():
         left = (run(net, noisy, sigma) - clean).square().mean()
     assert left < 0.9 * (noisy - clean).square().mean()
+
+
+def test_padding_at_the_border_of_a_crop_teaches_nothing_and_squares_can_be_counted():
+    net = Anchored(1, 1, width=16, depth=1, noise_map=True)
+    noisy, sigma = torch.rand(1, 1, 32, 32), torch.full((1, 1, 32, 32), 0.1)
+    clean = run(net, noisy, sigma).detach()
+    clean[..., 0, :] += 1
+    clean[..., 16, 16] += 0.5
+    found = denoiser("supervised", LOSSES["mse"]).loss(net, noisy, clean, sigma)
+    assert found.item() == pytest.approx(0.25 / 20**2)
+
+
+def test_more_draws_of_noise_are_of_the_same_pictures():
+    first, second = noisy_pairs(pictures(1), Gaussian(), 0, draws=2)
+    assert np.array_equal(first.wanted, second.wanted)
+    assert np.corrcoef((first.given - first.wanted).ravel(), (second.given - second.wanted).ravel())[0, 1] < 0.05
+
+
+def test_the_mean_over_weights_is_what_is_kept(tmp_path):
+    recipe = RestoreRecipe("fsrcnn-s", 2, average=0.5)
+    module = RestoreModule(recipe.to_dict(), {})
+    module.begin(build("fsrcnn-s", 1, 2))
+    weight = module.net.body[0].weight
+    first = weight.detach().clone()
+    for _ in range(2):
+        with torch.no_grad():
+            weight += 1
+        module.on_train_batch_end(None, None, 0)
+    module.settle()
+    assert torch.allclose(weight, first + 1.25)
+
+
+def test_a_run_that_averages_goes_on_where_it_was_broken_off(tmp_path):
+    recipe = RestoreRecipe("fsrcnn-s", 2, steps=4, epoch_steps=1, batch=2, side=24, average=0.5)
+    pairs = enlarged_pairs(pictures(), 2, False)
+    whole, again = (
+        fit(recipe, pairs, {}, tmp_path / name, resume=resume, progress=False, accelerator="cpu")
+        for name, resume in (("whole", None), ("again", tmp_path / "whole/checkpoints/last.ckpt"))
+    )
+    kept = tmp_path / "whole/checkpoints/last.ckpt"
+    assert any(key.startswith("averaged.") for key in torch.load(kept, weights_only=True)["state_dict"])
+    first, second = (load_checkpoint(path).net.state_dict() for path in (whole, again))
+    assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 def test_a_checkpoint_says_what_it_is(tmp_path):
@@ -258,19 +308,19 @@ def test_scenes_of_two_resolutions_are_measured_each_in_its_own_pixels(tmp_path)
     assert "psnr_20m" not in found[""]
 
 
-def test_what_sees_components_is_exported_seeing_bands():
+def test_components_are_of_unit_variance_and_come_back_as_bands():
     torch.manual_seed(0)
     net = build("anchored-mixed", 3, 1).eval()
     pixels = torch.rand(1, 4096) * torch.tensor([[0.5], [0.6], [0.4]]) + 0.01 * torch.randn(3, 4096)
     net.mix(pixels, torch.full((3,), 0.02))
-    image = torch.cat([pixels[:, : 64 * 64].reshape(1, 3, 64, 64), torch.full((1, 1, 64, 64), 0.3)], 1)
-    with torch.no_grad():
-        given = net.folded().body(torch.nn.functional.pixel_unshuffle(net.fed(image), 2))
-        found = torch.nn.functional.pixel_shuffle(given, 2)
-        wanted = net.correction(image)
-    assert torch.allclose(found[..., 20:-20, 20:-20], wanted[..., 20:-20, 20:-20], atol=1e-5)
-    components = torch.einsum("kb,bn->kn", net.into, 2 * (pixels - 0.5) - net.mean[:, None])
-    assert components.std(1).max() < 1.1 and components.mean().abs() < 1e-3
+    image = torch.cat([pixels.reshape(1, 3, 64, 64), torch.full((1, 1, 64, 64), 0.3)], 1)
+    fed = net.fed(image)[0]
+    components = SPAN * fed[:3].flatten(1)
+    assert components.std(1).max() < 1.1
+    assert components.mean().abs() < 1e-3
+    assert torch.allclose(fed[3], torch.full((64, 64), -0.4), atol=1e-6)
+    scaled = fed[:3] * SPAN * (1 + torch.linalg.eigvalsh(torch.cov(pixels / 0.02))).sqrt()[:, None, None]
+    assert torch.allclose(net.unmixed(scaled[None])[0].flatten(1) + net.mean[:, None], pixels, atol=1e-4)
 
 
 def test_more_lines_leave_less_of_the_stripes(tmp_path):

@@ -26,3 +26,13 @@ def test_gradients_reach_the_whole_weights_and_evaluation_is_not_rounded():
     assert not torch.equal(seen(x), before)
     seen(x).square().mean().backward()
     assert all(weight.grad is not None for weight in net.parameters())
+
+
+def test_what_was_trained_rounded_is_kept_rounded():
+    torch.manual_seed(0)
+    net = Anchored(1, 1, width=8, depth=1, noise_map=True, expand=0)
+    x = torch.rand(1, 2, 16, 16)
+    seen = Rounded(net.eval())
+    trained = seen(x)
+    seen.settle()
+    assert torch.allclose(net(x), trained, atol=1e-6)

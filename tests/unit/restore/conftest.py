@@ -23,12 +23,15 @@ def picture(seed=0, side=160):
     return np.clip(field, 0, 1).astype(np.float32)
 
 
-def make_model(folder, name, scale, imagery, noise=None, bands=1):
+def make_model(folder, name, scale, imagery, noise=None, bands=1, network="anchored"):
     from ground.scenes.noise import model_of
 
     torch.manual_seed(scale)
-    recipe = RestoreRecipe("anchored", scale, bands, imagery, noise=noise or {})
-    trained = TrainedRestorer(build("anchored", bands, scale).eval(), recipe, {"a.png": "0" * 64}, "0" * 64)
+    recipe = RestoreRecipe(network, scale, bands, imagery, noise=noise or {})
+    net = build(network, bands, scale).eval()
+    if net.mixed:
+        net.mix(torch.rand(bands, 999) + torch.rand(1, 999), torch.full((bands,), 0.1))
+    trained = TrainedRestorer(net, recipe, {"a.png": "0" * 64}, "0" * 64)
     shown = [picture(seed) if bands == 1 else np.stack([picture(seed + i) for i in range(bands)]) for seed in range(2)]
     pictures = [Picture(f"{seed}", "0" * 64, one, 255.0) for seed, one in enumerate(shown)]
     pairs = noisy_pairs(pictures, model_of(noise), 0) if noise else enlarged_pairs(pictures, scale, True)
@@ -49,6 +52,13 @@ def cleaning(tmp_path_factory):
 def cleaning_pairs(tmp_path_factory):
     """A denoiser that sees two bands at once."""
     return make_model(tmp_path_factory.mktemp("models"), "two", 1, "sentinel2", {"kind": "sensor", "snr": 20.0}, 2)
+
+
+@pytest.fixture(scope="session")
+def mixing(tmp_path_factory):
+    """A denoiser that sees components of three bands."""
+    noise = {"kind": "sensor", "snr": 20.0}
+    return make_model(tmp_path_factory.mktemp("models"), "mix", 1, "sentinel2", noise, 3, "anchored-mixed")
 
 
 @pytest.fixture
