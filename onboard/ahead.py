@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -34,6 +34,9 @@ class Part:
     nothing, where it was passed over.
 
     The pixels are overwritten once the part after it has been asked for.
+
+    Attributes:
+        begun, scored: when its read began and when its last score was there, by the clock of the stages.
     """
 
     chunk: Chunk
@@ -43,6 +46,8 @@ class Part:
     compared: Compared | None = None
     fault: InputError | None = None
     skipped: bool = False
+    begun: float = 0.0
+    scored: float = 0.0
 
 
 def look_ahead(
@@ -68,12 +73,12 @@ def look_ahead(
     buffers = [np.empty(largest, dtype=np.uint16) for _ in range(min(depth, len(chunks)))]
 
     def read(index: int) -> Part:
-        chunk = chunks[index]
+        chunk, begun = chunks[index], stages.now()
         moves = displacement.of_cells(*cells_of(chunk))
         try:
             with stages.time("read"):
                 pixels = read_chunk(reader, chunk, grid, bands, moves, buffers[index % len(buffers)])
-                return Part(chunk, pixels, reader.truth(chunk.window))
+                return Part(chunk, pixels, reader.truth(chunk.window), begun=begun)
         except InputError as error:
             return Part(chunk, fault=error)
 
@@ -82,7 +87,8 @@ def look_ahead(
         if part.pixels is None:
             return part
         seen = looker.look(part.pixels.dn, part.pixels.quality)
-        return Part(part.chunk, part.pixels, part.truth, seen, comparer.compare(seen.records, part.chunk))
+        found = comparer.compare(seen.records, part.chunk)
+        return replace(part, look=seen, compared=found, scored=stages.now())
 
     reader.expect([window_of(chunk, grid, displacement.of_cells(*cells_of(chunk))) for chunk in chunks])
     with ExitStack() as stack:

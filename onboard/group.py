@@ -99,7 +99,7 @@ class Group:
             self._rows.append((chunk_row(chunk, found.status, found.score, truth), part.look.records))
             self._chooser.offer(chunk, found.score, part.pixels.original, part.look.visible())
             self._asked += self._wanted.offer(chunk, found.score)
-        self._strips.done(chunk)
+        self._strips.done(chunk, None if part.compared is None else (part.begun, part.scored))
         run.tiles += 0 if part.skipped else chunk.cells
 
     def commit(self) -> None:

@@ -1,7 +1,7 @@
 """The strips of one acquisition as they pass through the loop: asks the governor about each, and times it.
 
 Knows the clock through `Stages` alone. A strip's time for the governor is from the end of the one before it, waiting
-for commits left out; its latency is from the start of its first read to its last score.
+for commits left out; its latency is from the start of its first read to its last score, whoever waits for it then.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Strips:
         self._left = Counter(chunk.strip for chunk in chunks)
         self._spans = {strip: _span(list(some)) for strip, some in groupby(chunks, key=lambda one: one.strip)}
         self._decided: dict[int, Decision] = {}
-        self._begun: dict[int, float] = {}
+        self._spent: dict[int, tuple[float, float]] = {}
         self._last = stages.now()
         self._committing = 0.0
         self._finished: list[Decision] = []
@@ -47,22 +47,30 @@ class Strips:
         """Whether a chunk is passed over; decided for all of its strip when the first of it is due to be read."""
         if chunk.strip not in self._decided:
             self._decided[chunk.strip] = self._governor.next(chunk.strip, *self._spans[chunk.strip])
-            self._begun[chunk.strip] = self._stages.now()
         return not self._decided[chunk.strip].looked
 
     def history(self, chunk: Chunk, usual: int) -> int:
         """How many clear past looks count."""
         return 1 if self._decided[chunk.strip].level >= Step.HISTORY else usual
 
-    def done(self, chunk: Chunk) -> None:
-        """A chunk has been scored, or passed over."""
-        self._left[chunk.strip] -= 1
-        if self._left[chunk.strip]:
+    def done(self, chunk: Chunk, span: tuple[float, float] | None = None) -> None:
+        """A chunk has been scored, or passed over.
+
+        Args:
+            span: when its read began and when its last score was there; None: it has none.
+        """
+        strip = chunk.strip
+        if span is not None:
+            begun, scored = self._spent.get(strip, span)
+            self._spent[strip] = min(begun, span[0]), max(scored, span[1])
+        self._left[strip] -= 1
+        if self._left[strip]:
             return
-        decision = self._decided.pop(chunk.strip)
-        begun, now = self._begun.pop(chunk.strip), self._stages.now()
+        decision, now = self._decided.pop(strip), self._stages.now()
+        if strip in self._spent:
+            begun, scored = self._spent.pop(strip)
+            self._timing.latency.append(scored - begun)
         if decision.looked:
-            self._timing.latency.append(now - begun)
             decision = self._governor.observe(decision, now - self._last - self._committing)
         self._last, self._committing = now, 0.0
         self._finished.append(decision)
