@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onboard.infer.bundle import Tensor
+from onboard.native.library import kernels
+from onboard.native.records import MAX_LATENTS, latent_distances
 
 F32 = NDArray[np.float32]
 
@@ -21,6 +23,8 @@ def latent_distance(now: NDArray[np.uint8], past: NDArray[np.uint8], output: Ten
     Returns:
         float32 (N,).
     """
+    if kind != "cosine" and kernels() is not None and now.shape[1] <= MAX_LATENTS:
+        return latent_distances(now, past, output.scale)
     a, b = now.astype(np.float32), past.astype(np.float32)
     if kind == "cosine":
         a -= np.float32(output.zero_point)

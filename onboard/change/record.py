@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onboard.native.library import kernels
-from onboard.native.records import checksums
+from onboard.native.records import checksums, find_damaged
 from onboard.sense.bands import NATIVE_RESOLUTION_M
 from onboard.sense.grid import CELL
 
@@ -79,6 +79,8 @@ def seal(records: Records) -> None:
 
 def damaged(records: Records) -> NDArray[np.bool_]:
     """Which records, (N,), do not match their CRC; all-zero records are absent, not damaged."""
+    if kernels() is not None:
+        return find_damaged(np.ascontiguousarray(records), RECORD_FORMAT)
     here = present(records)
     wrong: NDArray[np.bool_] = (_crc(records) != records["crc"]) | (records["format"] != RECORD_FORMAT)
     return wrong & here

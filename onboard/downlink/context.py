@@ -27,14 +27,15 @@ def in_context(score: F32) -> F32:
     """
     known = ~np.isnan(score)
     own = np.where(known, score, np.float32(0))
-    weight = _smooth(known.astype(np.float32))
-    around = np.divide(_smooth(own), weight, out=np.zeros_like(own), where=weight > 0)
+    weight, total = _smooth(np.stack([known.astype(np.float32), own]))
+    around = np.divide(total, weight, out=np.zeros_like(own), where=weight > 0)
     return np.asarray((2 * own + around) / 3, dtype=np.float32)
 
 
 def _smooth(x: F32) -> F32:
-    """Binomial smoothing; what lies outside counts nothing."""
-    rows, cols = x.shape
-    padded = np.pad(x, REACH)
-    lines = sum(k * padded[i : i + rows] for i, k in enumerate(KERNEL))
-    return np.asarray(sum(k * lines[:, i : i + cols] for i, k in enumerate(KERNEL)), dtype=np.float32)
+    """Binomial smoothing of (n, rows, cols); what lies outside counts nothing."""
+    count, rows, cols = x.shape
+    padded = np.zeros((count, rows + 2 * REACH, cols + 2 * REACH), dtype=np.float32)
+    padded[:, REACH : REACH + rows, REACH : REACH + cols] = x
+    lines = sum(k * padded[:, i : i + rows] for i, k in enumerate(KERNEL))
+    return np.asarray(sum(k * lines[:, :, i : i + cols] for i, k in enumerate(KERNEL)), dtype=np.float32)

@@ -30,3 +30,19 @@ static uint32_t crc_of(const uint8_t *p, int64_t size) {
 EXPORT void onboard_crc32(const uint8_t *records, int64_t count, int64_t size, int64_t covered, uint32_t *crc) {
     for (int64_t i = 0; i < count; i++) crc[i] = crc_of(records + i * size, covered);
 }
+
+/* Records that hold anything, by their format (a byte at `format`) or checksum (the last four), and do not match either:
+   1 in `bad`, else 0. Returns how many. */
+EXPORT int64_t onboard_damaged(
+    const uint8_t *records, int64_t count, int64_t size, int64_t format, uint8_t expected, uint8_t *bad) {
+    int64_t found = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const uint8_t *record = records + i * size;
+        uint32_t stored;
+        memcpy(&stored, record + size - 4, 4);
+        const int here = record[format] != 0 || stored != 0;
+        bad[i] = here && (record[format] != expected || crc_of(record, size - 4) != stored);
+        found += bad[i];
+    }
+    return found;
+}

@@ -10,6 +10,7 @@ typedef struct {
     int64_t fine, fines;     /* means of the 10 m bands, 64 each */
     int64_t coarse, coarses; /* of the others, 16 each */
     int64_t valid;           /* bits of the fine sub-cells, little-endian */
+    int64_t format;          /* a byte, never 0 in a sealed record */
 } Layout;
 
 #define MAX_FINES 8

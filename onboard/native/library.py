@@ -25,7 +25,8 @@ class Layout(ctypes.Structure):
     """`Layout` of layout.h: offsets and counts of a record's fields."""
 
     _fields_ = tuple(
-        (name, c_int64) for name in ("size", "latent", "latents", "fine", "fines", "coarse", "coarses", "valid")
+        (name, c_int64)
+        for name in ("size", "latent", "latents", "fine", "fines", "coarse", "coarses", "valid", "format")
     )
 
 
@@ -58,6 +59,8 @@ _SIZES = {"onboard_layout_size": Layout, "onboard_usual_size": Usual, "onboard_h
 """What the library believes of the structures that are filled in here."""
 _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
     **{name: (c_int64, []) for name in _SIZES},
+    "onboard_damaged": (c_int64, [c_void_p, c_int64, c_int64, c_int64, c_uint8, c_void_p]),
+    "onboard_latent_distance": (None, [c_void_p, c_int64, c_void_p, c_int64, c_int64, c_int64, c_float, c_void_p]),
     "onboard_crc32": (None, [c_void_p, c_int64, c_int64, c_int64, c_void_p]),
     "onboard_prepare": (
         c_int64, [c_void_p, *[c_int64] * 5, *[c_void_p] * 3, c_uint8, c_void_p, c_void_p, c_int64, c_void_p]
@@ -111,5 +114,7 @@ def pointer(array: NDArray[Any], dtype: Any) -> int:
 
 def address(array: NDArray[Any]) -> int:
     """The same of an array that the caller made for it."""
-    where: int = array.__array_interface__["data"][0]  # half the price of `array.ctypes`
-    return where
+    flags = array.flags
+    if flags.c_contiguous and flags.writeable and array.size and array.dtype.names is None:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))  # at half the price
+    return array.ctypes.data

@@ -26,6 +26,8 @@ def available(fines: int, coarses: int) -> bool:
     return kernels() is not None and fines <= MAX_FINES and coarses <= MAX_COARSES
 
 
+MAX_LATENTS = 250
+"""Of which the squares of differences add up to less than 2^24: exact as they are counted, and as float32."""
 ROWS = 4
 """Of weights that the kernels take together (layout.h)."""
 
@@ -36,7 +38,7 @@ def layout_of(dtype: np.dtype[Any]) -> Layout:
     at = {name: int(field[1]) for name, field in (dtype.fields or {}).items()}
     return Layout(
         dtype.itemsize, at["latent"], dtype["latent"].shape[0], at["fine"], dtype["fine"].shape[0], at["coarse"],
-        dtype["coarse"].shape[0], at["valid"],
+        dtype["coarse"].shape[0], at["valid"], at["format"],
     )  # fmt: skip
 
 
@@ -45,6 +47,29 @@ def checksums(records: Records, covered: int) -> NDArray[np.uint32]:
     found = np.empty(len(records), np.uint32)
     kernels().onboard_crc32(
         pointer(records, records.dtype), len(records), records.dtype.itemsize, covered, address(found)
+    )
+    return found
+
+
+def find_damaged(records: Records, expected: int) -> Mask:
+    """Which records, (N,), hold anything and match neither the format `expected` nor their CRC-32."""
+    bad = np.empty(len(records), np.bool_)
+    at = layout_of(records.dtype).format
+    kernels().onboard_damaged(
+        pointer(records, records.dtype), len(records), records.dtype.itemsize, at, expected, address(bad)
+    )
+    return bad
+
+
+def latent_distances(now: U8, past: U8, scale: float) -> NDArray[np.float32]:
+    """Euclidean distances of latents (N, L), the numbers of each one after the other, times `scale`: float32 (N,)."""
+    if now.shape != past.shape or now.dtype != np.uint8 or past.dtype != np.uint8 or now.strides[1] != 1:
+        raise ValueError(f"latents {now.dtype} {now.shape} and {past.dtype} {past.shape}")
+    if past.strides[1] != 1 or now.shape[1] > MAX_LATENTS:
+        raise ValueError(f"latents {now.shape} with strides {past.strides}")
+    found = np.empty(len(now), np.float32)
+    kernels().onboard_latent_distance(
+        address(now), now.strides[0], address(past), past.strides[0], len(now), now.shape[1], scale, address(found)
     )
     return found
 

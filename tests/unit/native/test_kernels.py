@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from onboard.change.cloud import CloudHead, CloudTest
+from onboard.change.distance import latent_distance
 from onboard.change.look import Looker
 from onboard.change.pair import Comparison
-from onboard.change.record import checksum_bytes, coarse_bands, fine_bands, record_dtype, seal
+from onboard.change.record import checksum_bytes, coarse_bands, damaged, fine_bands, record_dtype, seal
 from onboard.change.registration import SEARCH_PX, estimate_peak
 from onboard.change.rule import ScoreRule
 from onboard.change.seen import Pair
@@ -58,6 +59,25 @@ def test_checksums_are_zlibs(compiled):
     bundle = load_bundle("s2-10")
     some = records(bundle, 33, 0)
     assert some["crc"].tolist() == [zlib.crc32(one.tobytes()[:-4]) for one in some]
+
+
+def test_damaged_records_are_the_same_ones(compiled, by_numpy):
+    some = records(load_bundle("s2-10"), 60, 21)
+    some[::7] = np.zeros(1, some.dtype)  # absent
+    some["latent"][1::7, 3] ^= 1
+    some["format"][2::7] = 1
+    some["crc"][3::7] ^= 256
+    some[["format", "crc"]][4::7] = 0
+    mine = damaged(some)
+    assert (mine == by_numpy(damaged, some)).all()
+    assert 20 < mine.sum() < 40
+
+
+def test_distances_of_latents(compiled, by_numpy):
+    now, past = (records(load_bundle("s2-10"), 70, seed)["latent"] for seed in (22, 23))
+    mine = latent_distance(now, past, OUTPUT, "euclidean")
+    assert (mine == by_numpy(latent_distance, now, past, OUTPUT, "euclidean")).all()
+    assert mine.dtype == np.float32 and len(np.unique(mine)) > 50
 
 
 def test_checksums_of_any_length(compiled):
