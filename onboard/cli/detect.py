@@ -143,13 +143,14 @@ def run(args: argparse.Namespace) -> int:
     from onboard.infer.runtime import load_encoder
     from onboard.keeper import Keeper
     from onboard.loop import Detector
-    from onboard.resident import give_back
+    from onboard.resident import give_back, share_one_heap
     from onboard.sense.acquisition import Acquisition
     from onboard.sense.raster import DECODED_BYTES, set_cache
     from onboard.store import Store
 
     if args.snr is not None and args.denoise is None:
         raise UsageError("--snr: says how noisy a sensor is to --denoise, which is not given")
+    share_one_heap()
     start, stages, bar, stopper = perf_counter(), Stages(), ProgressBar(), Stopper()
     areas = load_areas(args.priority) if args.priority else None
     budget = load_budget(args.profile) if args.profile else None

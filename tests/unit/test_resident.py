@@ -1,5 +1,6 @@
 """Memory that is given back: less is resident afterwards, and everything still works."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -24,6 +25,22 @@ def test_pages_of_libraries_are_let_go_and_come_back():
     assert resident_kb("RssFile") < before
     assert (np.linalg.inv(np.eye(3) * 2) == answer).all()
     assert rasterio.crs.CRS.from_epsg(32633).to_epsg() == 32633
+
+
+def test_threads_leave_no_heap_behind():
+    script = (
+        "import sys, threading, numpy as np; from onboard.resident import share_one_heap\n"
+        "if sys.argv[1] == 'one': share_one_heap()\n"
+        "work = lambda: [np.ones(20_000) for _ in range(4)]\n"
+        "threads = [threading.Thread(target=work) for _ in range(4)]\n"
+        "[one.start() for one in threads]; [one.join() for one in threads]\n"
+        "print(sum(line.split()[1] == '---p' for line in open('/proc/self/maps')))"
+    )
+    reserved = [
+        int(subprocess.run([sys.executable, "-c", script, how], capture_output=True, text=True, check=True).stdout)
+        for how in ("one", "each")
+    ]
+    assert reserved[0] < reserved[1]
 
 
 def test_freed_heap_is_returned_although_something_above_it_lives():
