@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from onboard.change.cloud import CloudTest
 from onboard.change.record import (
     COARSE_PX,
-    FINE,
     FINE_PX,
     FLAG_CLEAR,
     Records,
@@ -28,7 +27,8 @@ from onboard.clock import Stages
 from onboard.errors import BundleError
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
-from onboard.native.records import Preparer, available
+from onboard.native.pixels import Preparer
+from onboard.native.records import available
 from onboard.sense.acquisition import U16, BandInfo, Mask
 from onboard.sense.grid import CELL
 from onboard.sense.normalise import BandStatistics, input_table, quantised_table
@@ -170,21 +170,18 @@ class Looker:
 
     def _judge(self, records: Records, valid: Mask, whole: bool) -> None:
         """Which sub-cells take part, and which cells are clear."""
-        share = None if whole else sub_cell_share(valid, FINE_PX)
         hidden = self._cloud.hidden(records) if self._cloud else None
-        if share is None and hidden is None:
-            records["valid"], records["flags"] = ALL, FLAG_CLEAR
-            return
-        if share is None and hidden is not None:  # the same as below, at a fifth of the price
-            records["valid"] = ~pack_valid(hidden)
-            shown = FINE * FINE - hidden.sum(axis=1)
-            records["flags"] = np.where(shown.astype(np.float32) / (FINE * FINE) >= self._min_valid, FLAG_CLEAR, 0)
-            return
-        assert share is not None
-        if hidden is not None:
-            share[hidden] = 0
-        records["valid"] = pack_valid(share >= SUB_CELL_VALID)
-        records["flags"] = np.where(share.mean(axis=1) >= self._min_valid, FLAG_CLEAR, 0)
+        seen: NDArray[np.float32] | np.float32
+        if whole:  # a sub-cell is seen or clouded, and no share has to be counted
+            records["valid"] = ALL if hidden is None else ~pack_valid(hidden)
+            seen = np.float32(1) - (np.float32(0) if hidden is None else hidden.mean(axis=1, dtype=np.float32))
+        else:
+            share = sub_cell_share(valid, FINE_PX)
+            if hidden is not None:
+                share[hidden] = 0
+            records["valid"] = pack_valid(share >= SUB_CELL_VALID)
+            seen = share.mean(axis=1)
+        records["flags"] = np.where(seen >= self._min_valid, FLAG_CLEAR, 0)
 
     def _apply(self, dn: U16, band: int, hidden: Mask | None, out: U8) -> None:
         apply_table(dn[band], self._tables[band], out)

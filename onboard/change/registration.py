@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from onboard.change.record import FINE, FINE_PX, Records, is_clear
 from onboard.native.library import kernels
-from onboard.native.records import correlations
+from onboard.native.pixels import correlations
 from onboard.sense.grid import CELL
 from onboard.sense.tiles import U8
 

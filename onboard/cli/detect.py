@@ -23,7 +23,6 @@ from onboard.errors import (
     EXIT_NO_INPUT,
     EXIT_OK,
     EXIT_PARTIAL,
-    BundleError,
     EmptyStreamError,
     InputError,
     UsageError,
@@ -140,6 +139,7 @@ def run(args: argparse.Namespace) -> int:
     from onboard.change.classify import Classifier, load_head
     from onboard.change.record import record_dtype
     from onboard.downlink.areas import load_areas
+    from onboard.infer.pick import pick_bundle
     from onboard.infer.runtime import load_encoder
     from onboard.keeper import Keeper
     from onboard.loop import Detector
@@ -156,12 +156,13 @@ def run(args: argparse.Namespace) -> int:
     budget = load_budget(args.profile) if args.profile else None
     runtime = args.runtime or (budget and budget.runtime) or "onnx"
     streams, bad_streams = _open_streams(args.streams)
+    present = [{band.name for band in one.bands} for stream in streams for one in stream.acquisitions]
     with stages.time("load model"):
         if budget is not None and budget.memory_mb is not None:
             give_back()  # what opening the streams needed
         keeper = Keeper(
             lambda bundle: load_encoder(bundle, runtime, args.precision, batch=DetectConfig.batch),
-            lambda: _pick_bundle(args.bundle, streams),
+            lambda: pick_bundle(args.bundle, present),
             args.slots if args.bundle == "auto" else None,
         )
     gc.freeze()  # no collection has to look through what starting up made
@@ -280,24 +281,6 @@ def _open_streams(specs: Sequence[str]):  # type: ignore[no-untyped-def]
     if not streams:
         raise EmptyStreamError("; ".join(str(error) for error in refused))
     return streams, refused
-
-
-def _pick_bundle(name: str, streams):  # type: ignore[no-untyped-def]
-    """The bundle asked for; for "auto" the shipped one with most bands that every acquisition has."""
-    from onboard.infer.bundle import load_bundle, shipped_bundles
-
-    if name != "auto":
-        return load_bundle(name)
-    present = [{band.name for band in a.bands} for s in streams for a in s.acquisitions]
-    common = set.intersection(*present) if present else set()
-    bundles = sorted((load_bundle(n) for n in shipped_bundles()), key=lambda b: -len(b.bands))
-    for bundle in bundles:
-        if present and set(bundle.bands) <= common:
-            return bundle
-    if not bundles:
-        raise BundleError("no bundle ships with this installation; name one with --bundle")
-    # none fits all: the one that fits most acquisitions; the others are refused one by one, with the reason
-    return max(bundles, key=lambda b: (sum(set(b.bands) <= have for have in present), len(b.bands)))
 
 
 if __name__ == "__main__":

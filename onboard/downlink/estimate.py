@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from onboard.downlink.mosaic import halved
 from onboard.native.library import kernels
-from onboard.native.records import residual_logs
+from onboard.native.pixels import residual_logs
 from onboard.sense.grid import CELL
 
 HEADER_BYTES = 560

@@ -16,7 +16,7 @@ F32 = NDArray[np.float32]
 Records = NDArray[np.void]
 
 MAX_TOP = 32
-"""Greatest sub-cells that compare.c has room for; of coarse ones there are 16."""
+"""Greatest sub-cells that cell.h has room for; of coarse ones there are 16."""
 
 
 class Map(Protocol):

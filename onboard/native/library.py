@@ -31,7 +31,7 @@ class Layout(ctypes.Structure):
 
 
 class Folded(ctypes.Structure):
-    """`Folded` of compare.c."""
+    """`Folded` of cell.h."""
 
     _fields_ = (("rows", c_int64), ("fine", c_void_p), ("others", c_void_p))
 
@@ -50,7 +50,7 @@ class Usual(ctypes.Structure):
 
 
 class Head(ctypes.Structure):
-    """`Head` of compare.c."""
+    """`Head` of event.c."""
 
     _fields_ = (("units", Folded), ("raising", c_int64), ("bias", c_float), ("floor", c_float), ("top", c_int64))
 

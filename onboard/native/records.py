@@ -1,10 +1,8 @@
-"""Pixels and records by compiled code. Twins: `change.look`, `change.record`, `change.cloud`, `change.registration`,
-`downlink.estimate`."""
+"""Records by compiled code. Twins: `change.record`, `change.distance`, `change.cloud`."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -19,17 +17,15 @@ Records = NDArray[np.void]
 
 MAX_FINES, MAX_COARSES = 8, 16
 """Bands that the kernels have room for (layout.h)."""
+MAX_LATENTS = 250
+"""Of which the squares of differences add up to less than 2^24: exact as they are counted, and as float32."""
+ROWS = 4
+"""Of weights that the kernels take together (layout.h)."""
 
 
 def available(fines: int, coarses: int) -> bool:
     """Whether there are kernels here, with room for so many 10 m bands and others."""
     return kernels() is not None and fines <= MAX_FINES and coarses <= MAX_COARSES
-
-
-MAX_LATENTS = 250
-"""Of which the squares of differences add up to less than 2^24: exact as they are counted, and as float32."""
-ROWS = 4
-"""Of weights that the kernels take together (layout.h)."""
 
 
 @cache
@@ -74,45 +70,6 @@ def latent_distances(now: U8, past: U8, scale: float) -> NDArray[np.float32]:
     return found
 
 
-class Preparer:
-    """DN of a chunk -> tiles for the network, means over sub-cells in the records, valid pixels.
-
-    Args:
-        tables: uint8 (B, 65536), input by DN.
-        dtype: of the records.
-        fine, coarse: bands whose means go to these fields, in order.
-        zero: input of pixels that are not valid.
-    """
-
-    def __init__(self, tables: U8, dtype: np.dtype[Any], fine: Sequence[int], coarse: Sequence[int], zero: int) -> None:
-        self._tables, self._dtype, self._zero = tables, dtype, zero
-        self._field, self._px = np.empty((2, len(tables)), np.int64)
-        layout = layout_of(dtype)
-        for bands, first, means, px in ((fine, layout.fine, 64, 4), (coarse, layout.coarse, 16, 8)):
-            for place, band in enumerate(bands):
-                self._field[band], self._px[band] = first + means * place, px
-
-    def prepare(self, dn: NDArray[np.uint16], quality: Mask | None, tiles: U8, records: Records, valid: Mask) -> bool:
-        """Fill tiles (cells, B, 32, 32), means of records (cells,) and valid pixels (H, W) from DN (B, H, W) of whole
-        cells, the pixels of a line one after the other. Whether all pixels are valid."""
-        bands, height, width = dn.shape
-        band_step, line_step = (step // 2 for step in dn.strides[:2])
-        if (
-            dn.dtype != np.uint16
-            or dn.strides[2] != 2
-            or tiles.shape[:2] != (height * width // 1024, bands)
-            or valid.shape != (height, width)
-        ):
-            raise ValueError(f"DN {dn.shape} with strides {dn.strides} for tiles {tiles.shape}, {valid.shape} px")
-        valid[...] = True if quality is None else quality
-        hidden = kernels().onboard_prepare(
-            address(dn), bands, height, width, band_step, line_step, pointer(self._tables, np.uint8),
-            address(self._field), address(self._px), self._zero, pointer(tiles, np.uint8),
-            pointer(records, self._dtype), self._dtype.itemsize, pointer(valid, np.bool_),
-        )  # fmt: skip
-        return not hidden
-
-
 def filled_up(rows: NDArray[Any]) -> NDArray[Any]:
     """Rows (R, ...) of weights and zeros behind them, to a multiple of `ROWS`."""
     return np.concatenate([rows, np.zeros((-len(rows) % ROWS, *rows.shape[1:]), rows.dtype)])
@@ -128,60 +85,3 @@ def clouded(
         pointer(weights, np.float32), pointer(bias, np.float32), pointer(out, np.float32), limit, address(bits),
     )  # fmt: skip
     return bits
-
-
-def count_values(dn: NDArray[np.uint16], valid: Mask | None, counts: NDArray[np.int64]) -> None:
-    """Add how often each value occurs in DN (H, W) to counts (65536,); `valid`, bool (H, W): only there."""
-    height, width = dn.shape
-    if dn.dtype != np.uint16 or dn.strides[1] != 2 or (valid is not None and valid.shape != dn.shape):
-        raise ValueError(f"{dn.dtype} with strides {dn.strides}")
-    where = 0 if valid is None else pointer(valid, np.bool_)
-    kernels().onboard_histogram(address(dn), height, width, dn.strides[0] // 2, where, pointer(counts, np.int64))
-
-
-def read_parts(file: int, parts: Sequence[tuple[int, int, NDArray[Any]]]) -> int:
-    """Fill arrays (lines, pixels), the pixels of a line one after the other, from an open file.
-
-    Args:
-        parts: where in the file the first line begins, bytes from one line to the next there, and the array.
-
-    Returns:
-        0, an errno, or -1 at the end of the file.
-    """
-    table = np.empty((len(parts), 6), np.int64)
-    for row, (place, step, part) in zip(table, parts, strict=True):
-        if part.strides[1] != part.itemsize:
-            raise ValueError(f"lines with strides {part.strides}")
-        row[:] = place, step, len(part), part.shape[1] * part.itemsize, address(part), part.strides[0]
-    found: int = kernels().onboard_read(file, len(parts), address(table))
-    return found
-
-
-def residual_logs(
-    dn: NDArray[np.uint16], rows: NDArray[np.intp], cols: NDArray[np.intp], half: Sequence[int], logs: NDArray[np.int32]
-) -> NDArray[np.int32]:
-    """Sums of `logs` (65536,) of what a prediction leaves of cells of DN (B, H, W), int32 (N, B)."""
-    if dn.dtype != np.uint16 or dn.strides[2] != 2 or len(rows) != len(cols):
-        raise ValueError(f"{dn.dtype} with strides {dn.strides}")
-    halved = np.zeros(len(dn), np.uint8)
-    halved[list(half)] = 1
-    sums = np.empty((len(rows), len(dn)), np.int32)
-    kernels().onboard_residual_logs(
-        address(dn), len(dn), dn.strides[0] // 2, dn.strides[1] // 2, pointer(rows, np.int64),
-        pointer(cols, np.int64), len(rows), address(halved), pointer(logs, np.int32), address(sums),
-    )  # fmt: skip
-    return sums
-
-
-def correlations(pixels: U8, reference: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-    """Sums of products with the reference, of boxes and of their squares, float64 (side * side, F, 3); side is 17."""
-    bands, rows, cols = reference.shape
-    height, width = pixels.shape[1:]
-    if side != 17 or cols % 4 or max(height, width) > 4 * 48 or (height, width) != (4 * rows + 16, 4 * cols + 16):
-        raise ValueError(f"pixels {pixels.shape} for a reference {reference.shape} at {side} displacements")
-    sums, pixels = np.empty((side * side, bands, 3)), np.ascontiguousarray(pixels)
-    kernels().onboard_correlate(
-        pointer(pixels, np.uint8), bands, height, width, pointer(reference, np.float64), rows,
-        cols, address(sums),
-    )  # fmt: skip
-    return sums

@@ -22,7 +22,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
 from onboard.native.library import kernels
-from onboard.native.records import read_parts
+from onboard.native.pixels import read_parts
 
 END = "unexpected end of the file"
 FARTHEST = 1 << 62

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from onboard.errors import InputError
 from onboard.native.library import kernels
-from onboard.native.records import count_values
+from onboard.native.pixels import count_values
 from onboard.sense.acquisition import BandInfo, Reader
 from onboard.sense.chunks import Chunk
 from onboard.sense.normalise import DN_VALUES, BandStatistics, NormaliseRule, band_statistics

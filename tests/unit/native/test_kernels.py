@@ -208,7 +208,8 @@ def test_histograms(compiled, by_numpy, share):
 
 
 def test_what_does_not_fit_is_refused(compiled):
-    from onboard.native.records import Preparer, checksums, count_values
+    from onboard.native.pixels import Preparer, count_values
+    from onboard.native.records import checksums
 
     bundle = load_bundle("s2-10")
     some = records(bundle, 8, 0)
