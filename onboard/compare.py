@@ -62,17 +62,17 @@ class Comparer:
     def compare(self, now: Records, chunk: Chunk) -> Compared:
         """Against past passes, newest first, until every clear cell has its k looks."""
         clear, history = is_clear(now), self._history(chunk)
-        seen = np.zeros(len(now), dtype=np.int64)
+        seen = np.zeros(int(clear.sum()), dtype=np.int64)
         looks: list[tuple[Records, Comparison | None]] = []
         damaged = 0
         with self._stages.time("recall"):
-            for identity, comparison in self._past:
-                records, bad = self._memory.read(identity, chunk, self._dtype)
+            while len(looks) < len(self._past) and (seen < history).any():
+                # as many at once as are needed at least
+                some = self._past[len(looks) :][: history if not looks else 1]
+                records, bad = self._memory.read_all([identity for identity, _ in some], chunk, self._dtype)
                 damaged += bad
-                looks.append((records, comparison))
-                seen += is_clear(records)
-                if (seen[clear] >= history).all():
-                    break
+                looks += [(one, comparison) for one, (_, comparison) in zip(records, some, strict=True)]
+                seen += is_clear(records)[:, clear].sum(axis=0)
         with self._stages.time("score"):
             score = score_cells(now, looks, self._rule, self._output, history)
         status = np.full(len(now), CellStatus.SCORED, dtype=np.uint8)

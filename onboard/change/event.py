@@ -187,11 +187,13 @@ class EventTest:
         np.minimum(units[lowering], less[lowering], out=units[lowering])
         np.add.reduce(units, axis=0, out=out)
 
+    def compiled(self, floor: float, top: int) -> EventKernel | None:
+        """What asks for `evidence` in compiled code, where there is any."""
+        return self._kernel.asking(floor, top) if self._kernel is not None and 1 <= top <= MAX_TOP else None
+
     def evidence(self, pair: Pair, asked: NDArray[np.bool_], floor: float, top: int) -> F32:
         """How far the mean of a cell's `top` greatest log odds exceeds `floor`, float32 (N,), 0 or more; 0 for cells
         that are not asked for."""
-        if self._kernel is not None and 1 <= top <= MAX_TOP:
-            return self._kernel(pair.records, pair.past_records, asked, floor, top)
         found = np.zeros(len(pair), dtype=np.float32)
         cells = np.flatnonzero(asked)
         if len(cells):

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +30,12 @@ from onboard.change.rule import ScoreRule
 from onboard.change.seen import Pair, by_cell
 from onboard.change.signed import Medians, Signed, damping
 from onboard.change.subcells import INPUT_STEP, INPUT_ZERO, top_root_mean
-from onboard.native.compare import UnexplainedKernel, fits
+from onboard.native.compare import EventKernel, UnexplainedKernel, fits
 from onboard.sense.normalise import BandStatistics
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+Number = float | F32
 
 NEGLIGIBLE = 1e-3
 """Weight below which evidence is not even computed."""
@@ -106,6 +107,45 @@ class PairModel:
         )
 
 
+class Weights(NamedTuple):
+    """What each kind of evidence counts, against one past look or, as float32 (L, 1), against several.
+
+    Attributes:
+        median, spread: of residuals; they count 1.
+        loss, water: of signed evidence.
+        latent_median, latent_spread, latent: of the distance of latents, and what it counts.
+        event: of evidence of an event.
+    """
+
+    median: Number
+    spread: Number
+    loss: Number
+    water: Number
+    latent_median: Number
+    latent_spread: Number
+    latent: Number
+    event: Number
+
+    @classmethod
+    def stacked(cls, each: Sequence[Weights]) -> Weights:
+        """Of several looks."""
+        return cls(*np.array(each, np.float32).T[:, :, None])
+
+    def add_up(self, residual: F32, loss: F32, water: F32, distance: F32 | None) -> F32:
+        """asinh of surprise, signed evidence and distance of latents, in spreads of the scene: float32 (N,) or (L, N).
+
+        asinh is linear around 0 and logarithmic above: the tail of what did not change falls off like a power, so that
+        it is on a scale of log odds itself.
+        """
+        surprise = (residual - np.float32(self.median)) / np.float32(self.spread)
+        surprise += np.float32(self.loss) * loss
+        surprise += np.float32(self.water) * water
+        if distance is not None:
+            standard = (distance - np.float32(self.latent_median)) / np.float32(self.latent_spread)
+            surprise += np.float32(self.latent) * standard
+        return np.arcsinh(surprise.astype(np.float64)).astype(np.float32)
+
+
 class Comparison:
     """Evidence of change between looks of two passes, with the pair's model folded into a few small matrices.
 
@@ -142,6 +182,12 @@ class Comparison:
             self._signed is not None and self._signed.sees_water and rule.water * model.water_weight > NEGLIGIBLE
         )
         self._kernel = self._compiled()
+        self.weights = Weights(
+            *model.surprise, rule.loss * model.loss_weight if self._loss_counts else 0.0,
+            rule.water * model.water_weight if self._water_counts else 0.0, *model.latent, rule.latent,
+            rule.event * model.event_weight if self._event else 0.0,
+        )  # fmt: skip
+        self._floor = rule.event_floor + model.event_above
 
     def _compiled(self) -> UnexplainedKernel | None:
         """The same in compiled code, where there is any."""
@@ -175,30 +221,25 @@ class Comparison:
             squares[pair.hidden] = 0
         return top_root_mean(by_cell(squares), self._rule.top_fine)
 
-    def unexplained(self, pair: Pair, latent_distance: F32 | None) -> F32:
-        """asinh of surprise, signed evidence and distance of latents, in spreads of the scene, weighted: float32 (N,).
+    @property
+    def compiled(self) -> tuple[UnexplainedKernel, EventKernel | None] | None:
+        """The same in compiled code, all of it; None where there is none."""
+        event = None if self._event is None else self._event.compiled(self._floor, self._rule.top_event)
+        if self._kernel is None or (self._event is not None and event is None):
+            return None
+        return self._kernel, event
 
-        asinh is linear around 0 and logarithmic above: the tail of what did not change falls off like a power, so that
-        it is on a scale of log odds itself.
-        """
-        model, rule = self._model, self._rule
-        residual, loss, water = self._kernel(pair.records, pair.past_records) if self._kernel else self._evidence(pair)
-        surprise = (residual - np.float32(model.surprise[0])) / np.float32(model.surprise[1])
-        if self._loss_counts:
-            surprise += np.float32(rule.loss * model.loss_weight) * loss
-        if self._water_counts:
-            surprise += np.float32(rule.water * model.water_weight) * water
-        if latent_distance is not None:
-            standard = (latent_distance - np.float32(model.latent[0])) / np.float32(model.latent[1])
-            surprise += np.float32(rule.latent) * standard
-        return np.arcsinh(surprise.astype(np.float64)).astype(np.float32)
+    def unexplained(self, pair: Pair, latent_distance: F32 | None) -> F32:
+        """Surprise, signed evidence and distance of latents, weighted (`Weights.add_up`): float32 (N,)."""
+        evidence = self._kernel(pair.records, pair.past_records) if self._kernel else self._evidence(pair)
+        return self.weights.add_up(*evidence, latent_distance)
 
     def event(self, pair: Pair, asked: NDArray[np.bool_]) -> F32:
         """Evidence of an event in log odds, weighted, float32 (N,), 0 or more; 0 for cells that are not asked for."""
         if self._event is None or not asked.any():
             return np.zeros(len(pair), dtype=np.float32)
-        floor, weight = self._rule.event_floor + self._model.event_above, self._rule.event * self._model.event_weight
-        return np.float32(weight) * self._event.evidence(pair, asked, floor, self._rule.top_event)
+        found = self._event.evidence(pair, asked, self._floor, self._rule.top_event)
+        return np.float32(self.weights.event) * found
 
     def _evidence(self, pair: Pair) -> tuple[F32, F32, F32]:
         """Residuals, losses of vegetation and gains of water, float32 (N,) each; 0 where they do not count."""

@@ -30,9 +30,9 @@ INLINE void lay_out(const uint8_t *record, const Layout *layout, int past, Cell 
     for (int64_t b = 0; b < layout->coarses; b++) widened(record + layout->coarse + b * BLOCK, (float *)cell->others[c + b]);
 }
 
-INLINE void lay_out_both(const uint8_t *now, const uint8_t *past, const Layout *layout, Cell *cell) {
+/* A past look beside the new one, which is laid out already. */
+INLINE void lay_out_against(const uint8_t *now, const uint8_t *past, const Layout *layout, Cell *cell) {
     lay_out(past, layout, 1, cell);
-    lay_out(now, layout, 0, cell);
     for (int k = 0; k < PARTS; k++) cell->others[2 * layout->coarses][k] = (Some){0} + ONE;
     cell->hidden = ~(valid_bits(now, layout) & valid_bits(past, layout));
 }

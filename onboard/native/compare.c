@@ -1,7 +1,7 @@
-/* What two looks leave unexplained of each other: `onboard.change.pair` and `signed`, cell by cell. */
-#include <math.h>
-
-#include "cell.h"
+/* What a new look and those before it leave unexplained of each other: `onboard.change.pair`, `signed`, `event` and
+   `distance`, cell by cell. */
+#include "distance.h"
+#include "event.h"
 
 #define MAX_FALLS 8
 
@@ -107,16 +107,40 @@ INLINE void signed_evidence(const Cell *cell, const Layout *layout, const Usual 
     }
 }
 
-/* What is not explained, one number a cell and kind; those not asked for are left as they are. */
+/* A past look at all cells, what is usual between it and the new one, and where goes what is found: one number a cell. */
+typedef struct {
+    const uint8_t *past;
+    const uint8_t *chosen;        /* (cells): whether a cell counts this look; NULL: it is not asked for events */
+    const Usual *usual;
+    const Head *head;             /* NULL: it never shows an event */
+    float *residual, *loss, *water; /* those that are not asked for are left as they are */
+    float *distance;              /* of the latents; NULL: is not asked for */
+    float *evidence;              /* of an event */
+} Against;
+
+/* Looks come the newest first: what shows no event against one is not asked for one against older ones. */
 EXPORT CLONES void onboard_unexplained(
-    const uint8_t *now, const uint8_t *past, int64_t cells, const Layout *layout, const Usual *usual, float *surprise,
-    float *loss, float *water) {
+    const uint8_t *records, int64_t cells, const Layout *layout, const Against *looks, int64_t count, float scale) {
     Cell cell;
     for (int64_t n = 0; n < cells; n++) {
-        lay_out_both(now + n * layout->size, past + n * layout->size, layout, &cell);
-        surprise[n] = residual(&cell, layout, usual);
-        if (usual->loss || usual->water) signed_evidence(&cell, layout, usual, loss + n, water + n);
+        const uint8_t *now = records + n * layout->size;
+        int news = 1;
+        lay_out(now, layout, 0, &cell);
+        for (const Against *look = looks; look < looks + count; look++) {
+            const uint8_t *past = look->past + n * layout->size;
+            const Usual *usual = look->usual;
+            lay_out_against(now, past, layout, &cell);
+            look->residual[n] = residual(&cell, layout, usual);
+            if (usual->loss || usual->water) signed_evidence(&cell, layout, usual, look->loss + n, look->water + n);
+            if (look->distance)
+                look->distance[n] = latent_distance(now + layout->latent, past + layout->latent, layout->latents, scale);
+            if (look->chosen && look->chosen[n]) {
+                look->evidence[n] = news && look->head ? event_evidence(&cell, layout, look->head) : 0;
+                news = look->evidence[n] > 0;
+            }
+        }
     }
 }
 
+EXPORT int64_t onboard_against_size(void) { return sizeof(Against); }
 EXPORT int64_t onboard_usual_size(void) { return sizeof(Usual); }

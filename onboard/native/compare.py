@@ -1,16 +1,18 @@
-"""What two looks leave unexplained of each other, by compiled code. Twins: `change.pair`, `change.event`."""
+"""What a new look and those before it leave unexplained of each other, by compiled code. Twins: `change.pair`,
+`change.event`, `change.distance`."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any, Protocol
+from copy import copy
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.native.library import Folded, Head, Usual, address, kernels, pointer
-from onboard.native.records import available, filled_up, layout_of
+from onboard.native.library import Against, Folded, Head, Usual, address, kernels, pointer
+from onboard.native.records import MAX_LATENTS, available, filled_up, layout_of
 
 F32 = NDArray[np.float32]
 Records = NDArray[np.void]
@@ -105,13 +107,8 @@ class UnexplainedKernel(_Kernel):
 
     def __call__(self, now: Records, past: Records) -> tuple[F32, F32, F32]:
         """Lengths of residuals, losses of vegetation and gains of water, float32 (N,) each; 0 where not asked for."""
-        _alike(now, past)
-        surprise, loss, water = np.zeros((3, len(now)), np.float32)
-        kernels().onboard_unexplained(
-            pointer(now, now.dtype), pointer(past, now.dtype), len(now), ctypes.byref(layout_of(now.dtype)),
-            ctypes.byref(self._usual), address(surprise), address(loss), address(water),
-        )  # fmt: skip
-        return surprise, loss, water
+        found = unexplained(now, [past], [self], [None], None, None)
+        return found.residual[0], found.loss[0], found.water[0]
 
 
 class EventKernel(_Kernel):
@@ -127,16 +124,11 @@ class EventKernel(_Kernel):
         super().__init__()
         self._head = Head(self._folded(units, others), raising, bias)
 
-    def __call__(self, now: Records, past: Records, asked: NDArray[np.bool_], floor: float, top: int) -> F32:
-        """How far the mean of a cell's `top` greatest exceeds `floor`, float32 (N,); 0 where not asked for."""
-        _alike(now, past, asked)
-        found = np.empty(len(now), np.float32)
-        head = Head(self._head.units, self._head.raising, self._head.bias, floor, top)
-        kernels().onboard_event(
-            pointer(now, now.dtype), pointer(past, now.dtype), len(now), ctypes.byref(layout_of(now.dtype)),
-            ctypes.byref(head), pointer(asked, np.bool_), address(found),
-        )  # fmt: skip
-        return found
+    def asking(self, floor: float, top: int) -> EventKernel:
+        """The same, for evidence: how far the mean of a cell's `top` greatest log odds exceeds `floor`."""
+        other = copy(self)
+        other._head = Head(self._head.units, self._head.raising, self._head.bias, floor, top)
+        return other
 
     def log_odds(self, now: Records, past: Records) -> F32:
         """Of every fine sub-cell, float32 (N, 64), quarter by quarter."""
@@ -147,3 +139,55 @@ class EventKernel(_Kernel):
             ctypes.byref(self._head), address(odds),
         )  # fmt: skip
         return odds
+
+
+class Unexplained(NamedTuple):
+    """Of N cells against L past looks, float32 (L, N) each; 0 where not asked for.
+
+    Attributes:
+        residual, loss, water: lengths of residuals, losses of vegetation, gains of water.
+        distance: Euclidean, of the latents.
+        evidence: of an event.
+    """
+
+    residual: F32
+    loss: F32
+    water: F32
+    distance: F32
+    evidence: F32
+
+
+def unexplained(
+    now: Records, past: Sequence[Records], usual: Sequence[UnexplainedKernel], events: Sequence[EventKernel | None],
+    chosen: NDArray[np.bool_] | None, scale: float | None,
+) -> Unexplained:  # fmt: skip
+    """A new look against past ones, the newest first.
+
+    Args:
+        now, past: records, (N,) each.
+        usual: of each past look.
+        events: likewise, `EventKernel.asking`; None where there is no evidence of any. What shows no event against one
+            look is not asked for one against older ones.
+        chosen: bool (L, N), which looks a cell counts; None asks for no event.
+        scale: of the latents; None asks for no distance.
+    """
+    _alike(now, *past, *(() if chosen is None else chosen))
+    if scale is not None and now.dtype["latent"].shape[0] > MAX_LATENTS:
+        raise ValueError(f"latents of {now.dtype['latent'].shape[0]} numbers")
+    count, cells = len(past), len(now)
+    found = np.zeros((len(Unexplained._fields), count, cells), np.float32)
+    first, row = address(found) if found.size else 0, cells * found.itemsize
+    looks = (Against * count)()
+    asked = 0 if chosen is None else pointer(chosen, np.bool_)
+    for i, (look, records, kernel, event) in enumerate(zip(looks, past, usual, events, strict=True)):
+        look.past, look.usual = pointer(records, now.dtype), ctypes.addressof(kernel._usual)
+        look.head = None if event is None else ctypes.addressof(event._head)
+        look.chosen = asked + i * cells if asked else None
+        each = [first + (kind * count + i) * row for kind in range(len(Unexplained._fields))]
+        look.residual, look.loss, look.water, look.distance, look.evidence = each
+        if scale is None:
+            look.distance = None
+    kernels().onboard_unexplained(
+        pointer(now, now.dtype), cells, ctypes.byref(layout_of(now.dtype)), looks, count, scale or 0.0
+    )
+    return Unexplained(*found)

@@ -55,7 +55,19 @@ class Head(ctypes.Structure):
     _fields_ = (("units", Folded), ("raising", c_int64), ("bias", c_float), ("floor", c_float), ("top", c_int64))
 
 
-_SIZES = {"onboard_layout_size": Layout, "onboard_usual_size": Usual, "onboard_head_size": Head}
+class Against(ctypes.Structure):
+    """`Against` of compare.c."""
+
+    _fields_ = tuple(
+        (name, c_void_p)
+        for name in ("past", "chosen", "usual", "head", "residual", "loss", "water", "distance", "evidence")
+    )
+
+
+_SIZES = {
+    "onboard_layout_size": Layout, "onboard_usual_size": Usual, "onboard_head_size": Head,
+    "onboard_against_size": Against,
+}  # fmt: skip
 """What the library believes of the structures that are filled in here."""
 _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
     **{name: (c_int64, []) for name in _SIZES},
@@ -75,10 +87,9 @@ _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
         None, [c_void_p, c_int64, POINTER(Layout), c_int64, c_void_p, c_void_p, c_void_p, c_float, c_void_p]
     ),
     "onboard_unexplained": (
-        None, [c_void_p, c_void_p, c_int64, POINTER(Layout), POINTER(Usual), *[c_void_p] * 3]
+        None, [c_void_p, c_int64, POINTER(Layout), POINTER(Against), c_int64, c_float]
     ),
     "onboard_log_odds": (None, [c_void_p, c_void_p, c_int64, POINTER(Layout), POINTER(Head), c_void_p]),
-    "onboard_event": (None, [c_void_p, c_void_p, c_int64, POINTER(Layout), POINTER(Head), c_void_p, c_void_p]),
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar, cast
 
@@ -37,17 +37,21 @@ CREATE TABLE strip (
 """
 """A table with row ids keeps strips in the order of writing: those of a chunk lie in few pages, and are read so."""
 STRIPS = """
-WITH RECURSIVE line(n) AS (SELECT ?2 UNION ALL SELECT n + 1 FROM line WHERE n + 1 < ?3)
-SELECT {found} FROM line CROSS JOIN strip ON pass = ?1 AND row = n AND col < ?5 AND col >= ifnull(
-  (SELECT max(col) FROM strip WHERE pass = ?1 AND row = n AND col <= ?4), 0)
+WITH RECURSIVE line(n) AS (SELECT ?1 UNION ALL SELECT n + 1 FROM line WHERE n + 1 < ?2), which(id) AS (VALUES {ids})
+SELECT {found} FROM which CROSS JOIN line CROSS JOIN strip ON pass = id AND row = n AND col < ?4 AND col >= ifnull(
+  (SELECT max(col) FROM strip WHERE pass = id AND row = n AND col <= ?3), 0)
 """
-"""Of pass ?1, in rows from ?2 to before ?3, that reach into the columns from ?4 to before ?5: by the index alone."""
-SINGLE = STRIPS.format(found="row, col, cols, records")
-TOGETHER = STRIPS.format(
-    found="count(*), min(col), max(col), min(cols), max(cols), group_concat(row), "
-    "CAST(group_concat(records, '') AS BLOB)"
+"""Of passes ?5, ?6, ..., in rows from ?1 to before ?2, that reach into columns from ?3 to before ?4: by the index alone."""
+SINGLE = STRIPS.format(ids="(?5)", found="row, col, cols, records")
+TOGETHER = (
+    "count(*), min(col), max(col), min(cols), max(cols), group_concat(row), CAST(group_concat(records, '') AS BLOB)"
 )
 """All in one answer: SQLite lets go of the interpreter's lock, and has to get it back, for each."""
+
+
+@cache
+def _together(passes: int) -> str:
+    return STRIPS.format(ids=", ".join(f"(?{5 + i})" for i in range(passes)), found=TOGETHER)
 
 
 P = ParamSpec("P")
@@ -105,38 +109,45 @@ class MemoryReader:
         """Close the connection."""
         self._db.close()
 
-    @_marks_damage
     def read(self, pass_id: int, chunk: Chunk, dtype: np.dtype[Any]) -> tuple[Records, int]:
-        """Records of a past pass over a chunk's cells.
+        """Of one pass: records (cells,), and how many failed their checksum; see `read_all`."""
+        records, bad = self.read_all((pass_id,), chunk, dtype)
+        return records[0], bad
+
+    @_marks_damage
+    def read_all(self, passes: Sequence[int], chunk: Chunk, dtype: np.dtype[Any]) -> tuple[Records, int]:
+        """Records of some past passes over a chunk's cells.
 
         Returns:
-            Records (cells,), all zero where nothing is remembered, and how many failed their checksum (zeroed).
+            Records (passes, cells), all zero where nothing is remembered, and how many failed their checksum (zeroed).
         """
-        rows, end = range(chunk.row, chunk.row + chunk.rows), chunk.col + chunk.cols
-        where = (pass_id, rows.start, rows.stop, chunk.col, end)
-        *found, order, blob = self._db.execute(TOGETHER, where).fetchone()
-        alike = found == [chunk.rows, chunk.col, chunk.col, chunk.cols, chunk.cols]
-        if alike and order == ",".join(map(str, rows)) and len(blob) == chunk.cells * dtype.itemsize:
-            # the usual case, strips of a pass that was read in the same chunks
-            return _sound(np.frombuffer(blob, dtype=dtype))
+        where = (chunk.row, chunk.row + chunk.rows, chunk.col, chunk.col + chunk.cols)
+        shape = (len(passes), chunk.cells)
+        *found, order, blob = self._db.execute(_together(len(passes)), (*where, *passes)).fetchone()
+        rows = ",".join([str(row) for _ in passes for row in range(*where[:2])])
+        alike = found == [len(passes) * chunk.rows, chunk.col, chunk.col, chunk.cols, chunk.cols]
+        if alike and order == rows and len(blob) == shape[0] * shape[1] * dtype.itemsize:
+            # the usual case, strips of passes that were read in the same chunks
+            return _sound(np.frombuffer(blob, dtype=dtype), shape)
         item = np.dtype((np.void, dtype.itemsize))  # copied as it is; a record's fields would be copied one by one
-        out = np.zeros((chunk.rows, chunk.cols), dtype=item)
-        for row, col, cols, blob in self._db.execute(SINGLE, where) if found[0] else ():
-            if len(blob) != cols * dtype.itemsize or col + cols <= chunk.col:
-                continue
-            strip = np.frombuffer(blob, dtype=item)
-            first, last = max(col, chunk.col), min(col + cols, end)
-            out[row - chunk.row, first - chunk.col : last - chunk.col] = strip[first - col : last - col]
-        return _sound(out.reshape(-1).view(dtype))
+        out = np.zeros((len(passes), chunk.rows, chunk.cols), dtype=item)
+        for one, place in zip(passes if found[0] else (), out, strict=False):
+            for row, col, cols, blob in self._db.execute(SINGLE, (*where, one)):
+                if len(blob) != cols * dtype.itemsize or col + cols <= chunk.col:
+                    continue
+                strip = np.frombuffer(blob, dtype=item)
+                first, last = max(col, chunk.col), min(col + cols, where[3])
+                place[row - chunk.row, first - chunk.col : last - chunk.col] = strip[first - col : last - col]
+        return _sound(out.reshape(-1).view(dtype), shape)
 
 
-def _sound(records: Records) -> tuple[Records, int]:
-    """Records (N,), those that fail their checksum zeroed, and how many did."""
+def _sound(records: Records, shape: tuple[int, int]) -> tuple[Records, int]:
+    """Records (N,) in their shape, those that fail their checksum zeroed, and how many did."""
     bad = damaged(records)
     if bad.any():
         records = records.copy()
         records[bad] = np.zeros(1, dtype=records.dtype)
-    return records, int(bad.sum())
+    return records.reshape(shape), int(bad.sum())
 
 
 class Memory(MemoryReader):

@@ -13,6 +13,7 @@ from onboard.change.pair import Comparison
 from onboard.change.record import checksum_bytes, coarse_bands, damaged, fine_bands, record_dtype, seal
 from onboard.change.registration import SEARCH_PX, estimate_peak
 from onboard.change.rule import ScoreRule
+from onboard.change.score import score_cells
 from onboard.change.seen import Pair
 from onboard.change.subcells import INPUT_STEP, INPUT_ZERO
 from onboard.change.usual import fit_history
@@ -132,25 +133,39 @@ def test_clouds(compiled, by_numpy, bundle):
 
 @pytest.mark.parametrize("hidden", [0.0, 0.5])
 @pytest.mark.parametrize("top", [4, 8, 13])
-def test_a_comparison(compiled, by_numpy, bundle, hidden, top):
-    now, past = records(bundle, 150, 8, hidden), records(bundle, 150, 9, hidden)
-    stats, then = statistics(bundle, 10), statistics(bundle, 11)
-    rule = replace(ScoreRule.from_dict(bundle.score), top_fine=top, top_event=top, event_floor=-40.0)
-    model = fit_history(now, stats, [(past, then)], rule, bundle.bands, OUTPUT, 3, bundle.event)[0]
-    model = replace(model, loss_weight=0.4, water_weight=0.3, event_weight=0.6, event_above=0.0)
-    asked = np.random.default_rng(12).random(150) < 0.7
+@pytest.mark.parametrize("kind", ["all", "no head", "no latents"])
+def test_a_history(compiled, by_numpy, bundle, hidden, top, kind):
+    now, stats = records(bundle, 150, 8, hidden), statistics(bundle, 10)
+    past = [(records(bundle, 150, seed, hidden), statistics(bundle, seed)) for seed in (9, 21, 22, 23)]
+    head = bundle.event and replace(bundle.event, out=bundle.event.out / 50)  # noise alone is no event
+    head = None if kind == "no head" else head
+    rule = replace(ScoreRule.from_dict(bundle.score), top_fine=top, top_event=top, calibration=(-2.0, 0.05))
+    rule = replace(rule, latent=0.0) if kind == "no latents" else rule
+    models = fit_history(now, stats, past, rule, bundle.bands, OUTPUT, 3, head)
+    weights = {"loss_weight": 0.4, "water_weight": 0.3, "event_weight": 0.6, "event_above": 0.0}
+    models = [replace(model, **weights) for model in models]
+    models[1] = replace(models[1], loss_weight=0.0, water_weight=0.0)  # each look asks for its own kinds
+    past[2][0]["flags"] = np.random.default_rng(12).random(150) < 0.7
 
-    def compare():
-        one = Comparison(model, rule, bundle.bands, stats, then, bundle.event)
-        pair = Pair(now).against(past)
-        return one.residual(pair), one.unexplained(pair, None), one.event(pair, asked)
+    def comparison(i, rule):
+        return Comparison(models[i], rule, bundle.bands, stats, past[i][1], head)
 
-    mine, twin = compare(), by_numpy(compare)
-    for found, wanted in zip(mine, twin, strict=True):
-        assert (found == wanted).all()
-    assert len(np.unique(mine[0])) > 100
-    assert bundle.event is None or mine[2][asked].any()
-    assert not mine[2][~asked].any()
+    pair, everywhere = Pair(now).against(past[0][0]), np.ones(150, bool)
+    if head is not None:  # half of the cells are news to the first look, and asked of older ones
+        least = replace(rule, event_floor=-20.0)
+        middle = np.median(comparison(0, least).event(pair, everywhere)) / comparison(0, least).weights.event
+        rule = replace(rule, event_floor=float(middle) - 20)
+        assert (comparison(0, rule).event(pair, everywhere) > 0).mean() == pytest.approx(0.5, abs=0.1)
+
+    def compare(history):
+        return score_cells(now, [(past[i][0], comparison(i, rule)) for i in range(4)], rule, OUTPUT, history)
+
+    for history in (1, 3):
+        mine = compare(history)
+        assert (mine == by_numpy(compare, history)).all()
+        assert len(np.unique(mine)) > 130
+    first = comparison(0, rule)
+    assert (first.residual(pair) == by_numpy(lambda: comparison(0, rule).residual(pair))).all()
 
 
 def test_what_is_usual(compiled, by_numpy, bundle):
