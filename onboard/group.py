@@ -16,6 +16,7 @@ from onboard.change.record import Records
 from onboard.clock import Stages
 from onboard.downlink.asked import Asked
 from onboard.downlink.choose import Chooser
+from onboard.downlink.quicklook import Quicklook
 from onboard.found import chunk_row, not_looked_at
 from onboard.governor import Decision
 from onboard.run import Run
@@ -35,6 +36,7 @@ class Group:
         wanted: keeps cells that operators asked for.
         strips: told of every chunk and commit.
         vouch: called with the records before they are committed; raises where the model cannot be trusted.
+        quicklook: gathers what is remembered.
         budget_bytes: of the queue.
     """
 
@@ -48,11 +50,12 @@ class Group:
         strips: Strips,
         stages: Stages,
         vouch: Callable[[Sequence[Records]], None],
+        quicklook: Quicklook,
         budget_bytes: int,
     ) -> None:
         self._store, self._acquisition, self._memory_id = store, acquisition, memory_id
         self._chooser, self._wanted, self._strips, self._stages = chooser, wanted, strips, stages
-        self._vouch, self._budget_bytes = vouch, budget_bytes
+        self._vouch, self._quicklook, self._budget_bytes = vouch, quicklook, budget_bytes
         self._rows: list[tuple[ChunkRow, Records | None]] = []
         self._asked: list[NewProduct] = []
         self._counters: dict[str, int] = {}
@@ -124,9 +127,10 @@ class Group:
         """In the thread that writes; how many seconds it took."""
         begun = self._stages.now()
         with self._stages.time("store"):
-            self._store.memory.write(
-                self._memory_id, [(row.chunk, records) for row, records in rows if records is not None]
-            )
+            seen = [(row.chunk, records) for row, records in rows if records is not None]
+            self._store.memory.write(self._memory_id, seen)
+            for chunk, records in seen:
+                self._quicklook.add(chunk, records)
             self._store.state.commit(
                 self._acquisition, [row for row, _ in rows], products, counters, self._budget_bytes, decided
             )

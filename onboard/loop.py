@@ -26,6 +26,7 @@ from onboard.downlink.asked import Asked
 from onboard.downlink.choose import Chooser
 from onboard.downlink.enhanced import enhance_chosen
 from onboard.downlink.link.orders import Query
+from onboard.downlink.quicklook import Quicklook
 from onboard.downlink.settle import settle
 from onboard.errors import InputError
 from onboard.governor import Governor, Step
@@ -66,6 +67,7 @@ class _Begun:
     frozen: Frozen
     memory_id: int
     past: list[tuple[int, Comparison | None]]
+    quicklook: Quicklook
 
 
 class Detector:
@@ -199,7 +201,8 @@ class Detector:
                 grid, acquisition.sensing_time, acquisition.product_id, self.artefact, self.dtype,
                 statistics_to_list(frozen.bands), anew,
             )  # fmt: skip
-            begun = _Begun(arrival, row, frozen, memory_id, arrival.comparisons(frozen, past))
+            quicklook = Quicklook((rows, cols), self.bundle)
+            begun = _Begun(arrival, row, frozen, memory_id, arrival.comparisons(frozen, past), quicklook)
             if large:
                 give_back()  # what the pre-scan needed
             whole = self._chunks(begun, chunks, run)
@@ -210,7 +213,10 @@ class Detector:
             oddities = {"remainder_px": dropped} if dropped else {}
             store.state.commit(row.id, [], [], oddities, config.budget_bytes)
             with self.stages.time("choose"):
-                close_up(store, row, grid, memory_id, acquisition, self.bundle, self.artefact, config.budget_bytes)
+                close_up(
+                    store, row, grid, memory_id, acquisition, self.bundle, self.artefact, config.budget_bytes,
+                    quicklook,
+                )  # fmt: skip
             store.state.finish(row.id)
             store.memory.forget(grid, self.artefact, config.keep_passes)
         return row.id
@@ -235,7 +241,7 @@ class Detector:
             group = stack.enter_context(
                 Group(
                     self.store, row.id, begun.memory_id, chooser, wanted, strips, self.stages, self.vouch,
-                    self.config.budget_bytes,
+                    begun.quicklook, self.config.budget_bytes,
                 )
             )  # fmt: skip
             comparers = [

@@ -41,7 +41,7 @@ WITH RECURSIVE line(n) AS (SELECT ?1 UNION ALL SELECT n + 1 FROM line WHERE n + 
 SELECT {found} FROM which CROSS JOIN line CROSS JOIN strip ON pass = id AND row = n AND col < ?4 AND col >= ifnull(
   (SELECT max(col) FROM strip WHERE pass = id AND row = n AND col <= ?3), 0)
 """
-"""Of passes ?5, ?6, ..., in rows from ?1 to before ?2, reaching into columns from ?3 to before ?4: by the index alone."""
+"""Of passes ?5, ?6, ..., in rows from ?1 to before ?2, that reach into columns ?3 to before ?4: by the index alone."""
 SINGLE = STRIPS.format(ids="(?5)", found="row, col, cols, records")
 TOGETHER = (
     "count(*), min(col), max(col), min(cols), max(cols), group_concat(row), CAST(group_concat(records, '') AS BLOB)"
