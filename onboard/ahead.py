@@ -82,18 +82,24 @@ def look_ahead(
         except InputError as error:
             return Part(chunk, fault=error)
 
-    def look(coming: Callable[[], Part], looker: Looker, comparer: Comparer) -> Part:
+    free = deque(workers)  # whichever thread is free looks at the next chunk, with one of these
+
+    def look(coming: Callable[[], Part]) -> Part:
         part = coming()
         if part.pixels is None:
             return part
-        seen = looker.look(part.pixels.dn, part.pixels.quality)
-        found = comparer.compare(seen.records, part.chunk)
+        looker, comparer = worker = free.popleft()
+        try:
+            seen = looker.look(part.pixels.dn, part.pixels.quality)
+            found = comparer.compare(seen.records, part.chunk)
+        finally:
+            free.append(worker)
         return replace(part, look=seen, compared=found, scored=stages.now())
 
     reader.expect([window_of(chunk, grid, displacement.of_cells(*cells_of(chunk))) for chunk in chunks])
     with ExitStack() as stack:
         reading = stack.enter_context(ThreadPoolExecutor(1, "read"))
-        looking = [stack.enter_context(ThreadPoolExecutor(1, "look")) for _ in workers]
+        looking = stack.enter_context(ThreadPoolExecutor(len(workers), "look"))
         ahead: deque[Future[Part]] = deque()
 
         def start(index: int) -> None:
@@ -103,9 +109,8 @@ def look_ahead(
                     ahead.append(passed)
                     passed.set_result(Part(chunks[index], skipped=True))
                     return
-                turn = index % len(workers)
                 coming = partial(read, index) if reader.concurrent else reading.submit(read, index).result
-                ahead.append(looking[turn].submit(look, coming, *workers[turn]))
+                ahead.append(looking.submit(look, coming))
 
         for index in range(depth):
             start(index)

@@ -1,6 +1,16 @@
 /* What a simple prediction leaves of cells, in logarithms: see `onboard.downlink.estimate`. Whole numbers, exact. */
 #include "kernels.h"
 
+/* The four lines of a cell that are looked at, on their way from memory while another is at work: they were read long
+   before, and lie far apart. */
+INLINE void fetch(const uint16_t *cell, int64_t line_step) {
+    for (int line = 7; line < CELL; line += 16)
+        for (int y = line; y < line + 2; y++) {
+            __builtin_prefetch(cell + y * line_step);
+            __builtin_prefetch(cell + y * line_step + CELL - 1);
+        }
+}
+
 /* For each cell and band the sum of log[|residual|] over two lines.
 
    dn: (bands, height, width), `band_step` and `line_step` items apart; rows, cols: of the cells; half: bands of which
@@ -11,6 +21,7 @@ EXPORT CLONES void onboard_residual_logs(
     for (int64_t n = 0; n < cells; n++)
         for (int64_t band = 0; band < bands; band++) {
             const uint16_t *cell = dn + band * band_step + rows[n] * CELL * line_step + cols[n] * CELL;
+            if (n + 1 < cells) fetch(dn + band * band_step + rows[n + 1] * CELL * line_step + cols[n + 1] * CELL, line_step);
             int32_t sum = 0;
             for (int line = 8; line < CELL; line += 16) {
                 const uint16_t *above = cell + (line - 1) * line_step, *here = cell + line * line_step;
