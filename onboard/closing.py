@@ -45,7 +45,7 @@ def close_up(
         if c.index not in quicklook.chunks:  # of a run before this one
             quicklook.add(c, store.memory.read(memory_id, c, dtype)[0])
     probability = in_context(score)
-    waiting = [item for item in store.queue.items() if item.acquisition == row.id]
+    waiting = store.queue.items(row.id)
     products = []
     if max(row.rows, row.cols) <= MAX_SIDE_PX:
         seen = np.s_[: row.rows, : row.cols]

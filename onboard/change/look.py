@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ from onboard.native.pixels import Preparer
 from onboard.native.records import available
 from onboard.sense.acquisition import U16, BandInfo, Mask
 from onboard.sense.grid import CELL
-from onboard.sense.normalise import BandStatistics, input_table, quantised_table
+from onboard.sense.normalise import DN_VALUES, BandStatistics, NormaliseRule, input_table, quantised_table
 from onboard.sense.tiles import U8, apply_table, sub_cell_means, sub_cell_share, to_tiles, valid_pixels
 
 PART_CELLS = 48
@@ -80,6 +81,16 @@ def _by_cell(mask: Mask) -> Mask:
     return mask.reshape(rows, CELL, cols, CELL)
 
 
+@lru_cache(1)
+def _tables(infos: tuple[BandInfo, ...], statistics: tuple[BandStatistics, ...], rule: NormaliseRule) -> U8:
+    """Network input by DN, uint8 (B, 65536), read-only: the same for all lookers of an acquisition."""
+    made = np.empty((len(infos), DN_VALUES), np.uint8)
+    for table, info, band in zip(made, infos, statistics, strict=True):
+        table[:] = quantised_table(input_table(info, band, rule), INPUT_STEP, INPUT_ZERO)
+    made.flags.writeable = False
+    return made
+
+
 class Looker:
     """Prepares and encodes the chunks of one acquisition.
 
@@ -114,12 +125,7 @@ class Looker:
         self._stages = stages
         self._min_valid = min_valid
         self.dtype = record_dtype(bundle.latent, bundle.bands)
-        self._tables = np.stack(
-            [
-                quantised_table(input_table(i, s, bundle.normalise), INPUT_STEP, INPUT_ZERO)
-                for i, s in zip(infos, statistics, strict=True)
-            ]
-        )
+        self._tables = _tables(tuple(infos), tuple(statistics), bundle.normalise)
         self._fine, self._coarse = fine_bands(bundle.bands), coarse_bands(bundle.bands)
         order = self._fine + self._coarse
         self._cloud = bundle.cloud and CloudTest(bundle.cloud, statistics, order, INPUT_STEP, INPUT_ZERO)

@@ -56,7 +56,7 @@ class Chooser:
         self._room = budget_bytes * RESERVE if budget_bytes > HEADER_BYTES else 0.0
         self._acquisition, self._grid, self._artefact = acquisition, grid, artefact
         self._infos = tuple(acquisition.band(name) for name in bands)
-        self._kept = [(item.density, float(item.estimate)) for item in queue.items()]
+        self._kept = queue.densities()
         heapq.heapify(self._kept)
         self._used = sum((size for _, size in self._kept), 0.0)
         self._smallest = float(min((size for _, size in self._kept), default=HEADER_BYTES))

@@ -129,14 +129,21 @@ class Queue:
                 ),
             )
 
-    def items(self) -> list[QueueRow]:
-        """What waits to go down, best first, without payloads."""
+    def items(self, acquisition: int | None = None) -> list[QueueRow]:
+        """What waits to go down (of one acquisition alone), best first, without payloads."""
         rows = self._db.execute(
             "SELECT queue.id, queue.acquisition, row, col, score, value, estimate, size, coded, sha256, rung, weight,"
             " density, chip, priority, sensing_time FROM queue JOIN acquisition ON acquisition.id = queue.acquisition"
-            " WHERE NOT delivered ORDER BY priority DESC, density DESC, queue.acquisition, rung, row, col"
+            " WHERE NOT delivered AND ifnull(queue.acquisition = ?, 1)"
+            " ORDER BY priority DESC, density DESC, queue.acquisition, rung, row, col",
+            (acquisition,),
         )
         return [_row(row) for row in rows.fetchall()]
+
+    def densities(self) -> list[tuple[float, float]]:
+        """(worth per byte, estimated bytes) of what waits to go down."""
+        rows = self._db.execute("SELECT density, CAST(estimate AS REAL) FROM queue WHERE NOT delivered")
+        return [(density, size) for density, size in rows]
 
     def fitting(self, budget_bytes: int) -> list[QueueRow]:
         """The best of the queue that fit the budget together, best first, without payloads."""
