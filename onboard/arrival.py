@@ -80,9 +80,10 @@ class Arrival:
 
     def _statistics(self, reader: Reader, chunks: list[Chunk], sample: list[Chunk]) -> tuple[BandStatistics, ...]:
         bands = self.bundle.bands
-        histograms = band_histograms(reader, self._parts(sample), len(bands), self._buffer(sample))
+        histograms = band_histograms(reader, self._parts(sample), len(bands), self._buffers(reader, sample))
         if not histograms.any() and len(sample) < len(chunks):
-            histograms = band_histograms(self.reader, self._parts(chunks), len(bands), self._buffer(chunks))
+            buffers = self._buffers(self.reader, chunks)
+            histograms = band_histograms(self.reader, self._parts(chunks), len(bands), buffers)
         if not histograms.any():
             raise InputError(self.acquisition.where, "no valid pixel in it (all no-data or unreadable)", "no-data")
         infos = [self.acquisition.band(name) for name in bands]
@@ -97,10 +98,8 @@ class Arrival:
         memory: Memory,
     ) -> tuple[Displacement, Looked]:
         parts = self._parts(sample)
-        scan = PreScan(
-            reader, self.acquisition.grid, self.bundle.bands, self.looker(statistics, parts), memory,
-            self._buffer(sample),
-        )  # fmt: skip
+        workers = [(self.looker(statistics, parts), buffer) for buffer in self._buffers(reader, sample)]
+        scan = PreScan(reader, self.acquisition.grid, self.bundle.bands, workers, memory)
         reader.expect([part.window for part in parts])
         displacement = scan.displacement([in_parts(chunk, self.config.chunk_px) for chunk in sample], newest)
         grid = self.acquisition.grid
@@ -110,9 +109,10 @@ class Arrival:
     def _parts(self, chunks: Sequence[Chunk]) -> list[Chunk]:
         return [part for chunk in chunks for part in in_parts(chunk, self.config.chunk_px)]
 
-    def _buffer(self, chunks: Sequence[Chunk]) -> U16:
-        """For the largest part of some chunks of the sample."""
-        return np.empty(len(self.bundle.bands) * largest(self._parts(chunks)) * CELL * CELL, dtype=np.uint16)
+    def _buffers(self, reader: Reader, chunks: Sequence[Chunk]) -> list[U16]:
+        """For the largest part of some chunks of the sample, as many as threads may read at once."""
+        size = len(self.bundle.bands) * largest(self._parts(chunks)) * CELL * CELL
+        return [np.empty(size, dtype=np.uint16) for _ in range(self.config.threads if reader.concurrent else 1)]
 
     def comparisons(self, frozen: Frozen, past: Sequence[PastPass]) -> list[tuple[int, Comparison | None]]:
         """(memory id, comparison) of the past passes that take part, newest first."""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from onboard.abreast import side_by_side
 from onboard.change.event import EventHead
 from onboard.change.look import Looker
 from onboard.change.pair import PairModel
@@ -75,55 +76,61 @@ def statistics_from_list(raw: Sequence[Sequence[float]]) -> tuple[BandStatistics
 
 
 class PreScan:
-    """Looks at the sample of one acquisition; its looker and buffer are gone when it is.
+    """Looks at the sample of one acquisition; its lookers and buffers are gone when it is.
 
     Args:
         reader: the open acquisition.
         grid: of the acquisition.
-        looker: prepared with the acquisition's band statistics.
+        workers: a looker with the acquisition's band statistics, and uint16 for the largest part of a chunk; as many
+            as threads may read at once.
         memory: what is remembered of the place.
-        buffer: uint16 for the largest part of a chunk.
     """
 
     def __init__(
-        self, reader: Reader, grid: Grid, bands: Sequence[str], looker: Looker, memory: Memory, buffer: U16
+        self, reader: Reader, grid: Grid, bands: Sequence[str], workers: Sequence[tuple[Looker, U16]], memory: Memory
     ) -> None:
         self._reader, self._grid, self._bands = reader, grid, bands
-        self._looker, self._memory, self._buffer = looker, memory, buffer
+        self._workers, self._memory = workers, memory
 
     def displacement(self, sample: Sequence[Sequence[Chunk]], past: PastPass) -> Displacement:
         """Where the acquisition lies against a past pass, by the sample's chunks, each in parts one below the other."""
-        samples = []
-        for parts in sample:
-            records = [self._memory.read(past.id, part, self._looker.dtype)[0] for part in parts]
-            if not any(is_clear(some).any() for some in records):
-                continue
-            try:
-                fine = [self._fine(part) for part in parts]
-            except InputError:
-                continue  # counted when its turn comes
-            there = np.concatenate([some.reshape(p.rows, p.cols) for some, p in zip(records, parts, strict=True)])
-            samples.append(Sample(parts[0].row, parts[0].col, np.concatenate(fine, axis=1), there))
-        return estimate(samples)
+        dtype = self._workers[0][0].dtype
+        there = ((parts, [self._memory.read(past.id, part, dtype)[0] for part in parts]) for parts in sample)
+        clear = ((parts, records) for parts, records in there if any(is_clear(some).any() for some in records))
+        found = side_by_side(self._sample, clear, self._workers)
+        return estimate([one for one in found if one is not None], len(self._workers))
 
-    def _fine(self, part: Chunk) -> U8:
+    def _sample(self, worker: tuple[Looker, U16], item: tuple[Sequence[Chunk], list[Records]]) -> Sample | None:
+        """Of a chunk's parts and past records; None where it cannot be read: that is counted when its turn comes."""
+        parts, records = item
+        try:
+            fine = [self._fine(part, *worker) for part in parts]
+        except InputError:
+            return None
+        there = np.concatenate([some.reshape(p.rows, p.cols) for some, p in zip(records, parts, strict=True)])
+        return Sample(parts[0].row, parts[0].col, np.concatenate(fine, axis=1), there)
+
+    def _fine(self, part: Chunk, looker: Looker, buffer: U16) -> U8:
         """Network input of the 10 m bands, (F, H, W), where the file has them."""
         still = np.zeros((part.cells, 2), dtype=np.int64)
-        pixels = read_chunk(self._reader, part, self._grid, len(self._bands), still, self._buffer)
-        return self._looker.fine(pixels.dn, pixels.quality)
+        pixels = read_chunk(self._reader, part, self._grid, len(self._bands), still, buffer)
+        return looker.fine(pixels.dn, pixels.quality)
 
     def look(self, parts: Sequence[Chunk], displacement: Displacement, encode: bool) -> Looked:
         """The sample as the chunks will be looked at."""
-        found = Looked([], [])
-        for part in parts:
+
+        def look(worker: tuple[Looker, U16], part: Chunk) -> Records | None:
+            looker, buffer = worker
             moves = displacement.of_cells(*cells_of(part))
             try:
-                pixels = read_chunk(self._reader, part, self._grid, len(self._bands), moves, self._buffer)
+                pixels = read_chunk(self._reader, part, self._grid, len(self._bands), moves, buffer)
             except InputError:
-                continue
-            found.records.append(self._looker.look(pixels.dn, pixels.quality, encode).records)
-            found.chunks.append(part)
-        return found
+                return None
+            return looker.look(pixels.dn, pixels.quality, encode).records
+
+        found = list(side_by_side(look, parts, self._workers))
+        seen = [(part, records) for part, records in zip(parts, found, strict=True) if records is not None]
+        return Looked([part for part, _ in seen], [records for _, records in seen])
 
 
 class Looked(NamedTuple):

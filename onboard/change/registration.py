@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from onboard.abreast import side_by_side
 from onboard.change.record import FINE, FINE_PX, Records, is_clear
 from onboard.native.library import kernels
 from onboard.native.pixels import correlations
@@ -72,13 +73,14 @@ class Sample:
     past: Records
 
 
-def estimate(samples: Sequence[Sample]) -> Displacement:
+def estimate(samples: Sequence[Sample], threads: int = 1) -> Displacement:
     """The displacement that the sample shows; none where it shows too little."""
     blocks = [(sample, row, col) for sample in samples for row, col in _clear_blocks(sample)]
     if len(blocks) < MIN_BLOCKS:
         return Displacement.none()
     step = -(-len(blocks) // MAX_BLOCKS)
-    peaks = [found for block in blocks[::step] if (found := estimate_peak(*_cut(*block))) is not None]
+    each = side_by_side(lambda _, block: estimate_peak(*_cut(*block)), blocks[::step], range(threads))
+    peaks = [found for found in each if found is not None]
     if len(peaks) < MIN_BLOCKS:
         return Displacement.none()
     where, moved, weight = (np.array(column) for column in zip(*peaks, strict=True))

@@ -6,15 +6,13 @@ evidence and of events, which all of them share.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onboard.abreast import side_by_side
 from onboard.change.distance import latent_distance
 from onboard.change.event import EventHead, EventTest
 from onboard.change.pair import Comparison, PairModel
@@ -29,8 +27,6 @@ from onboard.sense.normalise import BandStatistics
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
-S = TypeVar("S")
-T = TypeVar("T")
 
 MIN_CELLS = 8
 """Passes with fewer common clear cells in the sample are not compared: the statistics would mean nothing."""
@@ -66,6 +62,7 @@ def fit_history(
     """
 
     def fitted(
+        _: int,
         one: tuple[Records, Sequence[BandStatistics]],
     ) -> tuple[PairModel, tuple[NDArray[np.bool_], Evidence]] | None:
         records, statistics = one
@@ -75,7 +72,7 @@ def fit_history(
         found = fit_pair(a, b, rule, bands, statistics_now, statistics, latents, event)
         return None if found is None else (found[0], (clear, found[1]))
 
-    fits = list(_side_by_side(fitted, past, threads))
+    fits = list(side_by_side(fitted, past, range(threads)))
     models = [None if fit is None else fit[0] for fit in fits]
     weights = weigh([fit[1] for fit in fits if fit is not None], history, rule)
     return [
@@ -90,21 +87,6 @@ def fit_history(
         )
         for one in models
     ]
-
-
-def _side_by_side(work: Callable[[S], T], items: Iterable[S], threads: int) -> Iterator[T]:
-    """What `work` makes of each, in order; no more than `threads` items are taken at a time."""
-    if threads <= 1:
-        yield from map(work, items)
-        return
-    with ThreadPoolExecutor(threads, "fit") as pool:
-        begun: deque[Future[T]] = deque()
-        for item in items:
-            begun.append(pool.submit(work, item))
-            if len(begun) == threads:
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
 
 
 def fit_pair(

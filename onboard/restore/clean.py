@@ -69,7 +69,7 @@ class CleanReader(Reader):
         self._order = taken(network.model, [info.name for info in infos])
         largest = max(chunk.window.height * chunk.window.width for chunk in sample)
         buffer = np.empty(self._bands * largest, np.uint16)
-        counts = band_histograms(reader, sample, self._bands, buffer)
+        counts = band_histograms(reader, sample, self._bands, [buffer])
         reader.expect(())  # from now on its windows are blocks with their halo
         self._offsets = np.array([round(infos[i].offset) for i in self._order], np.int64)
         constants = network.model.noise or {}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from onboard.abreast import side_by_side
 from onboard.errors import InputError
 from onboard.native.library import kernels
 from onboard.native.pixels import count_values
@@ -17,7 +18,7 @@ from onboard.sense.tiles import valid_pixels
 
 
 def band_histograms(
-    reader: Reader, chunks: Sequence[Chunk], bands: int, buffer: NDArray[np.uint16]
+    reader: Reader, chunks: Sequence[Chunk], bands: int, buffers: Sequence[NDArray[np.uint16]]
 ) -> NDArray[np.int64]:
     """Histogram of DN over the valid pixels of some chunks.
 
@@ -25,29 +26,35 @@ def band_histograms(
         reader: an open acquisition.
         chunks: what to sample; one that cannot be read is passed over (it is counted when its turn comes).
         bands: B, what the reader delivers.
-        buffer: uint16, at least B x the largest chunk's pixels; overwritten.
+        buffers: uint16, each at least B x the largest chunk's pixels; overwritten. As many as threads may read at once.
 
     Returns:
         int64 (B, 65536).
     """
-    total = np.zeros((bands, DN_VALUES), dtype=np.int64)
     reader.expect([chunk.window for chunk in chunks])
-    for chunk in chunks:
-        window = chunk.window
+    totals = np.zeros((len(buffers), bands, DN_VALUES), dtype=np.int64)
+
+    def count(worker: tuple[NDArray[np.uint16], NDArray[np.int64]], chunk: Chunk) -> None:
+        (buffer, total), window = worker, chunk.window
         dn = buffer[: bands * window.height * window.width].reshape(bands, window.height, window.width)
         try:
             valid = valid_pixels(dn, reader.read(window, dn))
         except InputError:
-            continue
+            return
         if not valid.any():
-            continue
+            return
         everything = bool(valid.all())
         for band, counts in zip(dn, total, strict=True):
             if kernels() is not None:
                 count_values(band, None if everything else valid, counts)
             else:
                 counts += np.bincount(band.reshape(-1) if everything else band[valid], minlength=DN_VALUES)
-    return total
+
+    for _ in side_by_side(count, chunks, list(zip(buffers, totals, strict=True))):
+        pass
+    for other in totals[1:]:
+        totals[0] += other
+    return np.asarray(totals[0])
 
 
 def scene_statistics(

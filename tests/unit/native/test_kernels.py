@@ -217,8 +217,8 @@ def test_histograms(compiled, by_numpy, share):
             return quality
 
     chunks, buffer = plan_chunks(2, 3, (64, 96)), np.empty(dn.size, np.uint16)
-    mine = band_histograms(Bands(), chunks, 3, buffer)
-    assert (mine == by_numpy(band_histograms, Bands(), chunks, 3, buffer)).all()
+    mine = band_histograms(Bands(), chunks, 3, [buffer])
+    assert (mine == by_numpy(band_histograms, Bands(), chunks, 3, [buffer])).all()
     assert mine.sum() == 3 * (dn[0].size if quality is None else quality.sum())
 
 
