@@ -1,8 +1,9 @@
 """Chunks read, looked at and compared ahead of the loop: stages on threads of their own, in order, in bounded buffers.
 
-While the loop chooses from one chunk and stores it, the next ones are looked at and compared with the memory, each by a
-thread of its own, and the one after them is read; by the thread that looks at it, where any thread may read. Kernels,
-numpy, GDAL, SQLite and the runtime let go of the interpreter while they work, so all cores are busy in one process.
+While the loop chooses from one chunk and stores it, the next ones are looked at and compared with the memory, each by
+whichever thread is free, and the one after them is read; by the thread that looks at it, where any thread may read.
+Kernels, numpy, GDAL, SQLite and the runtime let go of the interpreter while they work, so all cores are busy in one
+process.
 """
 
 from __future__ import annotations

@@ -32,6 +32,10 @@ from onboard.sense.normalise import BandStatistics
 from onboard.sense.prescan import band_histograms, scene_statistics
 from onboard.store.memory import Memory, PastPass
 
+SCAN_THREADS = 2
+"""At most, that read the sample: pixels and histograms of more would take more memory than the fit, which is planned
+for."""
+
 
 @dataclass(frozen=True)
 class Arrival:
@@ -112,7 +116,8 @@ class Arrival:
     def _buffers(self, reader: Reader, chunks: Sequence[Chunk]) -> list[U16]:
         """For the largest part of some chunks of the sample, as many as threads may read at once."""
         size = len(self.bundle.bands) * largest(self._parts(chunks)) * CELL * CELL
-        return [np.empty(size, dtype=np.uint16) for _ in range(self.config.threads if reader.concurrent else 1)]
+        threads = min(self.config.threads, SCAN_THREADS) if reader.concurrent else 1
+        return [np.empty(size, dtype=np.uint16) for _ in range(threads)]
 
     def comparisons(self, frozen: Frozen, past: Sequence[PastPass]) -> list[tuple[int, Comparison | None]]:
         """(memory id, comparison) of the past passes that take part, newest first."""

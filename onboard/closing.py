@@ -23,6 +23,12 @@ from onboard.store import Store
 from onboard.store.rows import AcquisitionRow
 
 
+def begin_quicklook(rows: int, cols: int, bundle: Bundle, budget_bytes: int) -> Quicklook | None:
+    """Of an acquisition of so many cells; None where no thumbnail of it goes down."""
+    shown = set(THUMBNAIL_BANDS) <= set(bundle.bands) and max(rows, cols) <= MAX_SIDE_PX
+    return Quicklook((rows, cols), bundle) if shown and budget_bytes > HEADER_BYTES else None
+
+
 def close_up(
     store: Store,
     row: AcquisitionRow,
@@ -32,9 +38,13 @@ def close_up(
     bundle: Bundle,
     artefact: str,
     budget_bytes: int,
-    quicklook: Quicklook,
+    quicklook: Quicklook | None,
 ) -> None:
-    """Value the candidates of an acquisition among all their neighbours, and queue its overview; idempotent."""
+    """Value the candidates of an acquisition among all their neighbours, and queue its overview; idempotent.
+
+    Args:
+        quicklook: `begin_quicklook`, with what this run has written.
+    """
     if budget_bytes <= HEADER_BYTES:
         return
     score = np.full((grid.rows, grid.cols), np.nan, dtype=np.float32)
@@ -42,7 +52,7 @@ def close_up(
     for part in store.state.chunks(row.id):
         c = part.chunk
         score[c.row : c.row + c.rows, c.col : c.col + c.cols] = part.score
-        if c.index not in quicklook.chunks:  # of a run before this one
+        if quicklook is not None and c.index not in quicklook.chunks:  # of a run before this one
             quicklook.add(c, store.memory.read(memory_id, c, dtype)[0])
     probability = in_context(score)
     waiting = store.queue.items(row.id)
@@ -51,7 +61,9 @@ def close_up(
         seen = np.s_[: row.rows, : row.cols]
         nothing = np.zeros((1, 1, 1), dtype=np.uint16)
         like = Product(grid, 0, 0, acquisition.product_id, acquisition.sensing_time, (), nothing, artefact, 0.0)
-        infos = [acquisition.band(name) for name in THUMBNAIL_BANDS if name in bundle.bands]
-        thumbnail = quicklook.thumbnail(statistics_from_list(row.statistics["bands"]), infos)
+        thumbnail = None
+        if quicklook is not None:
+            infos = [acquisition.band(name) for name in THUMBNAIL_BANDS]
+            thumbnail = quicklook.thumbnail(statistics_from_list(row.statistics["bands"]), infos)
         products = overview(probability[seen], ~np.isnan(score[seen]), thumbnail, like)
     store.state.close_up(row.id, products, final_values(probability, waiting), budget_bytes)

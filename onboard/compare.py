@@ -36,10 +36,10 @@ class Compared:
 
 
 class Comparer:
-    """Compares chunks of one acquisition; one for each thread.
+    """Compares chunks of one acquisition; lent to one thread at a time.
 
     Args:
-        memory: of its own.
+        memory: that nothing else reads with.
         past: passes by their id in the memory, newest first, each with what compares it (None: distances alone).
         dtype: of the records.
         output: the artefact's output tensor.

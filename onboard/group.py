@@ -36,7 +36,7 @@ class Group:
         wanted: keeps cells that operators asked for.
         strips: told of every chunk and commit.
         vouch: called with the records before they are committed; raises where the model cannot be trusted.
-        quicklook: gathers what is remembered.
+        quicklook: gathers what is remembered; None: there will be none.
         budget_bytes: of the queue.
     """
 
@@ -50,7 +50,7 @@ class Group:
         strips: Strips,
         stages: Stages,
         vouch: Callable[[Sequence[Records]], None],
-        quicklook: Quicklook,
+        quicklook: Quicklook | None,
         budget_bytes: int,
     ) -> None:
         self._store, self._acquisition, self._memory_id = store, acquisition, memory_id
@@ -129,8 +129,9 @@ class Group:
         with self._stages.time("store"):
             seen = [(row.chunk, records) for row, records in rows if records is not None]
             self._store.memory.write(self._memory_id, seen)
-            for chunk, records in seen:
-                self._quicklook.add(chunk, records)
+            if self._quicklook is not None:
+                for chunk, records in seen:
+                    self._quicklook.add(chunk, records)
             self._store.state.commit(
                 self._acquisition, [row for row, _ in rows], products, counters, self._budget_bytes, decided
             )

@@ -18,7 +18,7 @@ from onboard.change.prescan import Frozen, statistics_to_list
 from onboard.change.record import Records, record_dtype
 from onboard.change.rule import ScoreRule
 from onboard.clock import Stages
-from onboard.closing import close_up
+from onboard.closing import begin_quicklook, close_up
 from onboard.compare import Comparer
 from onboard.config import DetectConfig
 from onboard.downlink.areas import Areas
@@ -67,7 +67,7 @@ class _Begun:
     frozen: Frozen
     memory_id: int
     past: list[tuple[int, Comparison | None]]
-    quicklook: Quicklook
+    quicklook: Quicklook | None
 
 
 class Detector:
@@ -201,7 +201,7 @@ class Detector:
                 grid, acquisition.sensing_time, acquisition.product_id, self.artefact, self.dtype,
                 statistics_to_list(frozen.bands), anew,
             )  # fmt: skip
-            quicklook = Quicklook((rows, cols), self.bundle)
+            quicklook = begin_quicklook(rows, cols, self.bundle, config.budget_bytes)
             begun = _Begun(arrival, row, frozen, memory_id, arrival.comparisons(frozen, past), quicklook)
             if large:
                 give_back()  # what the pre-scan needed

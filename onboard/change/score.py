@@ -108,7 +108,7 @@ def _one_by_one(now: Records, looks: Sequence[Look], chosen: Mask, rule: ScoreRu
 
 
 def _together(now: Records, looks: Sequence[Look], chosen: Mask, rule: ScoreRule, output: Tensor) -> F32 | None:
-    """The same by one call of compiled code, where all of it is compiled."""
+    """The same by one call of compiled code, where all of it is compiled; else one by one, with events by NumPy."""
     comparisons = [one.comparison for one in looks if isinstance(one.comparison, Comparison)]
     compiled = [one.compiled for one in comparisons]
     usual = [one[0] for one in compiled if one is not None]

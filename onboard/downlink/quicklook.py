@@ -22,7 +22,7 @@ class Quicklook:
 
     Args:
         shape: rows and columns of cells.
-        bundle: the model, whose records they are.
+        bundle: the model, whose records they are; it has the visible bands.
 
     Attributes:
         chunks: indices of those taken in.
@@ -31,7 +31,7 @@ class Quicklook:
     def __init__(self, shape: tuple[int, int], bundle: Bundle) -> None:
         self.chunks: set[int] = set()
         self._shift = bundle.normalise.shift
-        self._picks = [bundle.bands.index(name) for name in THUMBNAIL_BANDS if name in bundle.bands]
+        self._picks = [bundle.bands.index(name) for name in THUMBNAIL_BANDS]
         fine = fine_bands(bundle.bands)
         self._places = [fine.index(pick) for pick in self._picks]
         self._sums = np.zeros((len(self._picks), *shape), dtype=np.uint16)
@@ -45,15 +45,13 @@ class Quicklook:
         self._seen[block] = present(records).reshape(chunk.rows, chunk.cols)
         self.chunks.add(chunk.index)
 
-    def thumbnail(self, statistics: Sequence[BandStatistics], infos: Sequence[BandInfo]) -> Thumbnail | None:
-        """What was taken in, as DN; None where the bundle lacks a visible band.
+    def thumbnail(self, statistics: Sequence[BandStatistics], infos: Sequence[BandInfo]) -> Thumbnail:
+        """What was taken in, as DN.
 
         Args:
             statistics: of the bundle's bands in this acquisition.
             infos: radiometry of `THUMBNAIL_BANDS`.
         """
-        if len(self._picks) < len(THUMBNAIL_BANDS):
-            return None
         dn = np.empty_like(self._sums)
         for band, pick, info, sums in zip(dn, self._picks, infos, self._sums, strict=True):
             mean = sums.astype(np.float32) / np.float32(FINE * FINE)  # exact

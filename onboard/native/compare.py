@@ -171,7 +171,11 @@ def unexplained(
         chosen: bool (L, N), which looks a cell counts; None asks for no event.
         scale: of the latents; None asks for no distance.
     """
-    _alike(now, *past, *(() if chosen is None else chosen))
+    _alike(now, *past)
+    if chosen is not None and chosen.shape != (len(past), len(now)):
+        raise ValueError(f"{chosen.shape} counted for {len(past)} looks at {len(now)} cells")
+    if chosen is not None and any(event is not None and event._head.top < 1 for event in events):
+        raise ValueError("evidence of events of which none was asked for")
     if scale is not None and now.dtype["latent"].shape[0] > MAX_LATENTS:
         raise ValueError(f"latents of {now.dtype['latent'].shape[0]} numbers")
     count, cells = len(past), len(now)

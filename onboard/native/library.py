@@ -50,7 +50,7 @@ class Usual(ctypes.Structure):
 
 
 class Head(ctypes.Structure):
-    """`Head` of event.c."""
+    """`Head` of event.h."""
 
     _fields_ = (("units", Folded), ("raising", c_int64), ("bias", c_float), ("floor", c_float), ("top", c_int64))
 

@@ -52,9 +52,7 @@ def band_histograms(
 
     for _ in side_by_side(count, chunks, list(zip(buffers, totals, strict=True))):
         pass
-    for other in totals[1:]:
-        totals[0] += other
-    return np.asarray(totals[0])
+    return np.asarray(totals.sum(axis=0)) if len(totals) > 1 else totals[0]
 
 
 def scene_statistics(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onboard.change.record import Records, damaged, describe
 from onboard.errors import StoreError
@@ -98,6 +99,7 @@ class MemoryReader:
 
     def __init__(self, db: sqlite3.Connection, path: Path) -> None:
         self._db, self.path = db, path
+        self._others: set[int] = set()  # passes that were read in other chunks, as far as is known
 
     def __enter__(self) -> Self:
         return self
@@ -121,24 +123,43 @@ class MemoryReader:
         Returns:
             Records (passes, cells), all zero where nothing is remembered, and how many failed their checksum (zeroed).
         """
+        alike = [one for one in passes if one not in self._others]
+        if passes and len(alike) == len(passes):
+            blob = self._answer(passes, chunk, dtype)
+            if blob is not None:
+                return _sound(np.frombuffer(blob, dtype=dtype), (len(passes), chunk.cells))
+        out = np.zeros((len(passes), chunk.rows, chunk.cols), dtype=_item(dtype))
+        for one, place in zip(passes, out, strict=True):
+            blob = self._answer((one,), chunk, dtype) if len(passes) > 1 and one in alike else None
+            if blob is not None:
+                place[...] = np.frombuffer(blob, dtype=place.dtype).reshape(place.shape)
+            elif self._fill(place, one, chunk):
+                self._others.add(one)
+        return _sound(out.reshape(-1).view(dtype), (len(passes), chunk.cells))
+
+    def _answer(self, passes: Sequence[int], chunk: Chunk, dtype: np.dtype[Any]) -> bytes | None:
+        """Records of passes that were read in the same chunks, one after the other: the usual case; None else."""
         where = (chunk.row, chunk.row + chunk.rows, chunk.col, chunk.col + chunk.cols)
-        shape = (len(passes), chunk.cells)
         *found, order, blob = self._db.execute(_together(len(passes)), (*where, *passes)).fetchone()
         rows = ",".join([str(row) for _ in passes for row in range(*where[:2])])
-        alike = found == [len(passes) * chunk.rows, chunk.col, chunk.col, chunk.cols, chunk.cols]
-        if alike and order == rows and len(blob) == shape[0] * shape[1] * dtype.itemsize:
-            # the usual case, strips of passes that were read in the same chunks
-            return _sound(np.frombuffer(blob, dtype=dtype), shape)
-        item = np.dtype((np.void, dtype.itemsize))  # copied as it is; a record's fields would be copied one by one
-        out = np.zeros((len(passes), chunk.rows, chunk.cols), dtype=item)
-        for one, place in zip(passes if found[0] else (), out, strict=False):
-            for row, col, cols, blob in self._db.execute(SINGLE, (*where, one)):
-                if len(blob) != cols * dtype.itemsize or col + cols <= chunk.col:
-                    continue
-                strip = np.frombuffer(blob, dtype=item)
-                first, last = max(col, chunk.col), min(col + cols, where[3])
-                place[row - chunk.row, first - chunk.col : last - chunk.col] = strip[first - col : last - col]
-        return _sound(out.reshape(-1).view(dtype), shape)
+        alike = found == [len(passes) * chunk.rows, chunk.col, chunk.col, chunk.cols, chunk.cols] and order == rows
+        return blob if alike and len(blob) == len(passes) * chunk.cells * dtype.itemsize else None
+
+    def _fill(self, out: NDArray[np.void], one: int, chunk: Chunk) -> bool:
+        """What is remembered of a pass, strip by strip, into (rows, cols); whether there is anything."""
+        end, some = chunk.col + chunk.cols, False
+        for row, col, cols, blob in self._db.execute(SINGLE, (chunk.row, chunk.row + chunk.rows, chunk.col, end, one)):
+            if len(blob) != cols * out.itemsize or col + cols <= chunk.col:
+                continue
+            strip, some = np.frombuffer(blob, dtype=out.dtype), True
+            first, last = max(col, chunk.col), min(col + cols, end)
+            out[row - chunk.row, first - chunk.col : last - chunk.col] = strip[first - col : last - col]
+        return some
+
+
+def _item(dtype: np.dtype[Any]) -> np.dtype[np.void]:
+    """A record to be copied as it is; its fields would be copied one by one."""
+    return np.dtype((np.void, dtype.itemsize))
 
 
 def _sound(records: Records, shape: tuple[int, int]) -> tuple[Records, int]:

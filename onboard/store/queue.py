@@ -134,7 +134,7 @@ class Queue:
         rows = self._db.execute(
             "SELECT queue.id, queue.acquisition, row, col, score, value, estimate, size, coded, sha256, rung, weight,"
             " density, chip, priority, sensing_time FROM queue JOIN acquisition ON acquisition.id = queue.acquisition"
-            " WHERE NOT delivered AND ifnull(queue.acquisition = ?, 1)"
+            " WHERE NOT delivered AND (?1 IS NULL OR queue.acquisition = ?1)"
             " ORDER BY priority DESC, density DESC, queue.acquisition, rung, row, col",
             (acquisition,),
         )

@@ -114,7 +114,7 @@ def main(argv: list[str]) -> int:
         now["latent"] = latents
 
         def recall() -> list[np.ndarray]:
-            return [store.memory.read(identity, chunk, dtype)[0] for identity, _ in comparisons]
+            return list(store.memory.read_all([identity for identity, _ in comparisons], chunk, dtype)[0])
 
         found = marks.around("recall", cells, recall)
         looks = [(records, comparison) for records, (_, comparison) in zip(found, comparisons, strict=True)]

@@ -8,6 +8,7 @@ import pytest
 
 from onboard.change.cloud import CloudHead, CloudTest
 from onboard.change.distance import latent_distance
+from onboard.change.event import EventTest
 from onboard.change.look import Looker
 from onboard.change.pair import Comparison
 from onboard.change.record import checksum_bytes, coarse_bands, damaged, fine_bands, record_dtype, seal
@@ -21,6 +22,7 @@ from onboard.clock import Stages
 from onboard.downlink.estimate import estimate_bytes
 from onboard.infer.bundle import Tensor, load_bundle, shipped_bundles
 from onboard.infer.runtime import load_encoder
+from onboard.native.compare import unexplained
 from onboard.sense.acquisition import BandInfo
 from onboard.sense.chunks import plan_chunks
 from onboard.sense.normalise import BandStatistics
@@ -146,6 +148,9 @@ def test_a_history(compiled, by_numpy, bundle, hidden, top, kind):
     models = [replace(model, **weights) for model in models]
     models[1] = replace(models[1], loss_weight=0.0, water_weight=0.0)  # each look asks for its own kinds
     past[2][0]["flags"] = np.random.default_rng(12).random(150) < 0.7
+    now["flags"][:5] = 0  # not clear
+    for of, _ in past:
+        of["flags"][5:9] = 0  # a first look
 
     def comparison(i, rule):
         return Comparison(models[i], rule, bundle.bands, stats, past[i][1], head)
@@ -162,8 +167,9 @@ def test_a_history(compiled, by_numpy, bundle, hidden, top, kind):
 
     for history in (1, 3):
         mine = compare(history)
-        assert (mine == by_numpy(compare, history)).all()
-        assert len(np.unique(mine)) > 130
+        np.testing.assert_array_equal(mine, by_numpy(compare, history))
+        assert np.isnan(mine).tolist() == [True] * 9 + [False] * 141
+        assert len(np.unique(mine)) > 120
     first = comparison(0, rule)
     assert (first.residual(pair) == by_numpy(lambda: comparison(0, rule).residual(pair))).all()
 
@@ -218,6 +224,7 @@ def test_histograms(compiled, by_numpy, share):
 
     chunks, buffer = plan_chunks(2, 3, (64, 96)), np.empty(dn.size, np.uint16)
     mine = band_histograms(Bands(), chunks, 3, [buffer])
+    assert (mine == band_histograms(Bands(), chunks * 2, 3, [buffer, buffer.copy()]) / 2).all()
     assert (mine == by_numpy(band_histograms, Bands(), chunks, 3, [buffer])).all()
     assert mine.sum() == 3 * (dn[0].size if quality is None else quality.sum())
 
@@ -242,6 +249,12 @@ def test_what_does_not_fit_is_refused(compiled):
     comparison = Comparison(model[0], rule, bundle.bands, stats, stats)
     with pytest.raises(ValueError, match="8 records against"):
         comparison.residual(Pair(some).against(some[:4]))
+    usual = comparison.compiled[0]
+    with pytest.raises(ValueError, match="counted for 2 looks"):
+        unexplained(some, [some, some], [usual, usual], [None, None], np.ones((1, 8), bool), None)
+    with pytest.raises(ValueError, match="none was asked for"):
+        event = EventTest(bundle.event, bundle.bands, stats, stats, model[0].residual_map)._kernel
+        unexplained(some, [some], [usual], [event], np.ones((1, 8), bool), None)
 
 
 def test_a_library_of_another_processor_is_left_aside(tmp_path, monkeypatch, caplog):

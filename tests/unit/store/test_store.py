@@ -79,6 +79,35 @@ def test_strips_that_do_not_lie_as_the_chunk_does(tmp_path):
         assert not memory.read(identity, Chunk(0, 6, 0, 2, 10), DTYPE)[0]["format"].any()
 
 
+def test_several_passes_are_read_in_one_answer_however_each_lies(tmp_path):
+    """In the chunk's own strips, in wider ones, in part, not at all; each in its place and with its own damage."""
+    everything = [some.reshape(8, 10) for some in np.split(records(320), 4)]
+    chunk = Chunk(0, 2, 4, 4, 3)
+    inside = np.s_[2:6, 4:7]
+    with Store(tmp_path) as store:
+        memory = store.memory
+        same, wide, part, none, alike = (memory.enter(GRID, T0, name, "a", DTYPE, []) for name in "abcde")
+        memory.write(same, [(chunk, everything[0][inside].reshape(-1).copy())])
+        memory.write(wide, [(Chunk(0, 0, 0, 8, 10), everything[1].reshape(-1).copy())])
+        memory.write(part, [(Chunk(0, 3, 4, 1, 3), everything[2][3, 4:7].copy())])
+        broken = everything[3][inside].reshape(-1).copy()
+        broken["latent"][5] ^= 1
+        memory.write(alike, [(chunk, broken)])
+        partly = np.zeros((4, 3), DTYPE)
+        partly[1] = everything[2][3, 4:7]
+        broken[5] = np.zeros(1, DTYPE)
+        wanted = {
+            same: everything[0][inside].reshape(-1), wide: everything[1][inside].reshape(-1),
+            part: partly.reshape(-1), none: np.zeros(12, DTYPE), alike: broken,
+        }  # fmt: skip
+        for passes in ((same, alike), (alike, same), (same, wide, part, none, alike), (none,), (wide, same), ()):
+            found, bad = memory.read_all(passes, chunk, DTYPE)
+            assert found.shape == (len(passes), 12)
+            assert bad == (alike in passes)
+            for one, place in zip(passes, found, strict=True):
+                assert (place == wanted[one]).all()
+
+
 def test_a_pass_begun_anew_leaves_no_strips_of_other_chunks(tmp_path):
     everything = records(80).reshape(8, 10)
     with Store(tmp_path) as store:
