@@ -33,6 +33,15 @@ INLINE void eight(const uint16_t *restrict dn, const uint8_t *restrict table, ui
     memcpy(out, found, 8);
 }
 
+/* The greatest DN - 1 of a line: from SATURATED - 1 on there is a pixel without data, or a saturated one. */
+INLINE uint16_t worst(const uint16_t *dn, int64_t width, uint16_t most) {
+    for (int64_t x = 0; x < width; x++) {
+        const uint16_t less = (uint16_t)(dn[x] - 1);
+        most = less > most ? less : most;
+    }
+    return most;
+}
+
 /* How many of n flags, 0 or 1, are 1; n is a multiple of 8. */
 INLINE int64_t count(const uint8_t *flags, int64_t n) {
     uint64_t all = ~0ull, word;
@@ -51,48 +60,67 @@ INLINE void mark(const uint16_t *dn, int64_t width, uint8_t *valid) {
     for (int64_t x = 0; x < width; x++) valid[x] &= (uint8_t)((dn[x] != NODATA) & (dn[x] != SATURATED));
 }
 
-/* Prepare a chunk.
+typedef struct {
+    const uint16_t *dn;      /* (bands, height, width), `band_step` and `line_step` items apart */
+    int64_t bands, width, band_step, line_step;
+    const uint8_t *tables;   /* (bands, 65536) */
+    const int64_t *field;    /* where in a record the means of a band go */
+    const int64_t *px;       /* over how many pixels, 4 or 8 */
+    uint8_t zero;            /* input of pixels that are not valid */
+    uint8_t *tiles;          /* (cells, bands, 32, 32), out */
+    uint8_t *records;        /* (cells) of `size` bytes; the means are written */
+    int64_t size;
+} Chunk;
 
-   dn:      (bands, height, width), `band_step` and `line_step` items apart; height and width whole cells
-   tables:  (bands, 65536)
-   field:   where in a record the means of a band go; px: over how many pixels, 4 or 8
-   zero:    input of pixels that are not valid
-   tiles:   (cells, bands, 32, 32), out
-   records: (cells) of `size` bytes; the means are written
-   valid:   (height, width), in: the product's own usable pixels or all 1; out: those with data in every band
+/* Tiles and means of the row of cells from line `top` on; `valid`, (32, width): only these pixels, NULL: all.
+   Returns the greatest DN - 1 where all are taken. */
+INLINE uint16_t prepare_row(const Chunk *chunk, int64_t top, const uint8_t *valid) {
+    const int64_t cols = chunk->width / CELL, tile = CELL * CELL, bands = chunk->bands;
+    uint16_t most = 0;
+    for (int64_t band = 0; band < bands; band++) {
+        const uint8_t *table = chunk->tables + band * 65536;
+        if (!valid) /* line after line, so that they are in the cache when they are looked up tile by tile */
+            for (int64_t y = 0; y < CELL; y++)
+                most = worst(chunk->dn + band * chunk->band_step + (top + y) * chunk->line_step, chunk->width, most);
+        for (int64_t col = 0; col < cols; col++) {
+            const int64_t cell = top / CELL * cols + col;
+            const uint16_t *from = chunk->dn + band * chunk->band_step + top * chunk->line_step + col * CELL;
+            uint8_t *to = chunk->tiles + (cell * bands + band) * tile;
+            for (int y = 0; y < CELL; y++)
+                for (int x = 0; x < CELL; x += 8) eight(from + y * chunk->line_step + x, table, to + y * CELL + x);
+            if (valid)
+                for (int y = 0; y < CELL; y++)
+                    for (int x = 0; x < CELL; x++)
+                        if (!valid[y * chunk->width + col * CELL + x]) to[y * CELL + x] = chunk->zero;
+            uint8_t *out = chunk->records + cell * chunk->size + chunk->field[band];
+            if (chunk->px[band] == 4) means(to, 4, out);
+            else means(to, 8, out);
+        }
+    }
+    return most;
+}
+
+/* Prepare a chunk of `height` lines, whole cells.
+
+   valid: (height, width), in: the product's own usable pixels or all 1; out: those with data in every band
 
    Returns the number of pixels that are not valid. */
 EXPORT CLONES int64_t onboard_prepare(
     const uint16_t *dn, int64_t bands, int64_t height, int64_t width, int64_t band_step, int64_t line_step,
     const uint8_t *tables, const int64_t *field, const int64_t *px, uint8_t zero, uint8_t *tiles, uint8_t *records,
     int64_t size, uint8_t *valid) {
-    const int64_t cols = width / CELL, tile = CELL * CELL;
+    const Chunk whole = {dn, bands, width, band_step, line_step, tables, field, px, zero, tiles, records, size};
+    const Chunk *chunk = &whole;
     int64_t hidden = 0;
     for (int64_t top = 0; top < height; top += CELL) { /* a row of cells stays in the cache for what follows */
         uint8_t *rows = valid + top * width;
-        for (int64_t band = 0; band < bands; band++)
+        /* as a rule every pixel is valid, and known to be once all have been looked up */
+        if (count(rows, CELL * width) == CELL * width && prepare_row(chunk, top, NULL) < SATURATED - 1) continue;
+        for (int64_t band = 0; band < chunk->bands; band++)
             for (int64_t y = 0; y < CELL; y++)
-                mark(dn + band * band_step + (top + y) * line_step, width, rows + y * width);
-        const int64_t seen = count(rows, CELL * width);
-        const int whole = seen == CELL * width;
-        hidden += CELL * width - seen;
-        for (int64_t band = 0; band < bands; band++) {
-            const uint8_t *table = tables + band * 65536;
-            for (int64_t col = 0; col < cols; col++) {
-                const int64_t cell = top / CELL * cols + col;
-                const uint16_t *from = dn + band * band_step + top * line_step + col * CELL;
-                uint8_t *to = tiles + (cell * bands + band) * tile;
-                for (int y = 0; y < CELL; y++)
-                    for (int x = 0; x < CELL; x += 8) eight(from + y * line_step + x, table, to + y * CELL + x);
-                if (!whole)
-                    for (int y = 0; y < CELL; y++)
-                        for (int x = 0; x < CELL; x++)
-                            if (!rows[y * width + col * CELL + x]) to[y * CELL + x] = zero;
-                uint8_t *out = records + cell * size + field[band];
-                if (px[band] == 4) means(to, 4, out);
-                else means(to, 8, out);
-            }
-        }
+                mark(chunk->dn + band * chunk->band_step + (top + y) * chunk->line_step, width, rows + y * width);
+        hidden += CELL * width - count(rows, CELL * width);
+        prepare_row(chunk, top, rows);
     }
     return hidden;
 }
