@@ -16,6 +16,8 @@ from torch.nn import functional as fn
 
 LEVELS = 64
 """On each side of zero: ONNX Runtime's reduced range."""
+LITERT_LEVELS = 127
+"""What the TFLite quantiser leaves of 8 bits, on each side of zero."""
 CROPS = 32
 """That are looked at."""
 SOFTENED = 0.001
@@ -23,25 +25,26 @@ SOFTENED = 0.001
 
 
 @torch.no_grad()
-def compensated(body: nn.Sequential, planes: Tensor) -> nn.Sequential:
-    """A copy whose kernels lie on the grid that the quantiser finds again: steps of their greatest weight / `LEVELS`.
+def compensated(body: nn.Sequential, planes: Tensor, levels: int = LEVELS) -> nn.Sequential:
+    """A copy whose kernels lie on the grid that the quantiser finds again: steps of their greatest weight / `levels`.
 
     Args:
         body: 3x3 convolutions with a bias, and ReLUs.
         planes: (n, P, h, w) as the network sees them.
+        levels: of the quantiser, on each side of zero.
     """
     found = deepcopy(body)
     whole = seen = planes[:: max(1, len(planes) // CROPS)]
     for layer, own in zip(found, body, strict=True):
         if isinstance(layer, nn.Conv2d):
-            weight, bias = _rounded(layer, seen, whole)
+            weight, bias = _rounded(layer, seen, whole, levels)
             layer.weight.copy_(weight)
             torch.as_tensor(layer.bias).copy_(bias)
         whole, seen = own(whole), layer(seen)
     return found
 
 
-def _rounded(layer: nn.Conv2d, seen: Tensor, whole: Tensor) -> tuple[Tensor, Tensor]:
+def _rounded(layer: nn.Conv2d, seen: Tensor, whole: Tensor, levels: int) -> tuple[Tensor, Tensor]:
     """Kernel (out, in, 3, 3) on its grid, and bias (out,).
 
     Args:
@@ -57,14 +60,14 @@ def _rounded(layer: nn.Conv2d, seen: Tensor, whole: Tensor) -> tuple[Tensor, Ten
     cross += SOFTENED * power.diagonal().mean() * torch.eye(terms + 1, dtype=torch.float64)
     weights = torch.cat([layer.weight.flatten(1), torch.as_tensor(layer.bias)[:, None]], 1).double()
     weights = torch.linalg.solve(power, (weights @ cross).T).T
-    step = weights[:, :terms].abs().amax(1).clamp_min(1e-12) / LEVELS
+    step = weights[:, :terms].abs().amax(1).clamp_min(1e-12) / levels
     order = torch.cat([power.diagonal()[:terms].argsort(descending=True), torch.tensor([terms])])
     weights, power = weights[:, order], power[order][:, order]
     spread = torch.linalg.cholesky(torch.linalg.inv(power), upper=True)
     top = weights[:, :terms].abs().argmax(1, keepdim=True)
     held = weights.gather(1, top)  # a whole number of steps already, and what the quantiser finds the grid by
     for i in range(terms):
-        rounded = (weights[:, i] / step).round().clamp(-LEVELS, LEVELS) * step
+        rounded = (weights[:, i] / step).round().clamp(-levels, levels) * step
         error = (weights[:, i] - rounded) / spread[i, i]
         weights[:, i + 1 :] -= torch.outer(error, spread[i, i + 1 :])
         weights[:, i] = rounded

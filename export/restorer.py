@@ -14,21 +14,19 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import pixel_unshuffle
 
 from export import restorer_onnx, restorer_tflite
-from export.artefact import Affine
 from export.bundle import SUMS, write_json
-from export.compensated import compensated
+from export.restorer_rounding import Calibration, nearest_onnx, nearest_tflite
+from export.restorer_stripes import stripe_gain
 from ground.models.anchored import UNSHUFFLE, Anchored
 from ground.scenes.noise import Sensor
 from ground.scenes.resample import sensor_taps
@@ -36,6 +34,7 @@ from ground.training.crops import Crops, Pair
 from ground.training.denoisers.base import MAP_GAIN
 from ground.training.restoration import TrainedRestorer
 from onboard.restore.model import FORMAT, MIXED_FORMAT, Network, load_model
+from onboard.restore.residue import KEY
 
 F32 = NDArray[np.float32]
 CALIBRATION = 192
@@ -44,6 +43,8 @@ SIDE = 64
 LOST_DB = 0.1
 LOST = {"onnx-int8": "", "tflite-int8": "tflite_"}
 """What precedes `lost_db` in the parity report."""
+CHOSEN = {"onnx-int8": ("rounding", "ranges"), "tflite-int8": ("tflite_rounding", "tflite_ranges")}
+"""What the manifest tells of how each was made."""
 ROUNDS = 8
 """Of holding the output to the input: on towns 2 DN are left after two, half a DN after eight."""
 
@@ -80,15 +81,18 @@ def pack(
         with tempfile.TemporaryDirectory() as folder:
             fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
             restorer_onnx.export_restorer(net, fp32, trained.training_hash)
-            planes = _planes(_crops(pairs[0::2] or pairs, net)[0], net)
-            scales, chosen = _integer(net, fp32, int8, pairs[0::2] or pairs)
+            given, wanted = _crops(pairs[0::2] or pairs, net)
+            on = Calibration(net, given, wanted, _planes(given, net))
+            scales, chosen = nearest_onnx(on, fp32, int8)
             entries = {
                 "onnx-int8": _entry(int8, staging / "restorer-int8.onnx", [one.to_dict() for one in scales]),
                 "onnx-fp32": _entry(fp32, staging / "restorer-fp32.onnx", [{"dtype": "float32"}] * 2),
             }
             if with_tflite:
-                entries |= _tflite(net, Path(folder), staging, planes)
-        write_json(staging / "manifest.json", _manifest(trained, net, name, version, entries, chosen))
+                more, how = _tflite(on, Path(folder), staging)
+                entries, chosen = entries | more, chosen | how
+        noise = _noise(trained.recipe.noise, net, pairs[0::2] or pairs)
+        write_json(staging / "manifest.json", _manifest(trained, net, name, version, noise, entries, chosen))
         (staging / "card.md").write_text(card)
         _sums(staging)
         parity = _parity(staging, pairs[1::2] or pairs, net)
@@ -97,7 +101,8 @@ def pack(
         if too_much:  # eight bits are not enough for this one: it flies in float
             for key in too_much:
                 (staging / entries.pop(key)["file"]).unlink()
-            write_json(staging / "manifest.json", _manifest(trained, net, name, version, entries, chosen))
+                chosen = {name: how for name, how in chosen.items() if name not in CHOSEN[key]}
+            write_json(staging / "manifest.json", _manifest(trained, net, name, version, noise, entries, chosen))
         write_json(staging / "parity.json", parity)
         (staging / "card.md").write_text(f"{card}\n## Parity\n\n{_parity_text(parity)}\n")
         _sums(staging)
@@ -108,55 +113,31 @@ def pack(
     return target
 
 
-@torch.no_grad()
-def _integer(
-    net: Anchored, fp32: Path, int8: Path, pairs: Sequence[Pair]
-) -> tuple[tuple[Affine, Affine], dict[str, str]]:
-    """Write the integer graph that comes nearest to the calibration crops: how its weights are rounded, and ranges set.
-
-    Weights that were trained with their rounding are best left to it; others are best rounded one after the other.
-    """
-    given, wanted = _crops(pairs, net)
-    planes = _planes(given, net)
-    grid, tried = fp32.with_name("grid.onnx"), fp32.with_name("tried.onnx")
-    training_hash = onnx.load(fp32).metadata_props[0].value
-    restorer_onnx.export_restorer(net, grid, training_hash, compensated(net.folded().body, torch.from_numpy(planes)))
-    found: dict[float, Any] = {}
-    for (rounding, source), method in product((("each", fp32), ("compensated", grid)), restorer_onnx.METHODS):
-        scales = restorer_onnx.quantise(source, tried, planes, method)
-        corrected = restorer_onnx.run_integer(tried, planes, scales[1])
-        error = net.anchor(given[:, : net.bands]) + _shuffled(net, corrected) - wanted
-        found[float(error.square().mean())] = (tried.read_bytes(), scales, {"rounding": rounding, "ranges": method})
-    data, scales, chosen = found[min(found)]
-    int8.write_bytes(data)
-    return scales, chosen
-
-
-def _shuffled(net: Anchored, planes: F32) -> Tensor:
-    """What the convolutions give (n, 4 scale^2 B, h, w) as a correction of bands."""
-    return net.unmixed(pixel_shuffle(torch.from_numpy(planes), UNSHUFFLE * net.scale))
-
-
-def _tflite(net: Anchored, folder: Path, staging: Path, planes: F32) -> dict[str, Any]:
+def _tflite(on: Calibration, folder: Path, staging: Path) -> tuple[dict[str, Any], dict[str, str]]:
     fp32, int8 = folder / "fp32.tflite", folder / "int8.tflite"
-    restorer_tflite.export_restorer(net, fp32)
-    scales = restorer_tflite.quantise(fp32, int8, planes)
+    restorer_tflite.export_restorer(on.net, fp32)
+    scales, chosen = nearest_tflite(on, fp32, int8)
     return {
         "tflite-int8": _entry(int8, staging / "restorer-int8.tflite", [one.to_dict() for one in scales]),
         "tflite-fp32": _entry(fp32, staging / "restorer-fp32.tflite", [{"dtype": "float32"}] * 2),
-    }
+    }, chosen
+
+
+def _noise(noise: dict[str, Any], net: Anchored, pairs: Sequence[Pair]) -> dict[str, float] | None:
+    """What the flight software should know of the noise that a denoiser was trained on."""
+    if not net.noise_map:
+        return None
+    if noise["kind"] != "sensor":
+        return {"snr": 20.0, "read_share": 1.0}
+    sensor = Sensor(**{key: value for key, value in noise.items() if key != "kind"})
+    return {"snr": sensor.snr, "read_share": sensor.read_share, KEY: stripe_gain(net, pairs)}
 
 
 def _manifest(
-    trained: TrainedRestorer, net: Anchored, name: str, version: int, entries: dict[str, Any], chosen: dict[str, str]
-) -> dict[str, Any]:
+    trained: TrainedRestorer, net: Anchored, name: str, version: int, noise: dict[str, float] | None,
+    entries: dict[str, Any], chosen: dict[str, str],
+) -> dict[str, Any]:  # fmt: skip
     recipe = trained.recipe
-    noise = None
-    if net.noise_map:
-        sensor = Sensor(**{key: value for key, value in recipe.noise.items() if key != "kind"}) if (
-            recipe.noise["kind"] == "sensor"
-        ) else None  # fmt: skip
-        noise = {"snr": sensor.snr, "read_share": sensor.read_share} if sensor else {"snr": 20.0, "read_share": 1.0}
     held = None
     if recipe.imagery == "sentinel2" and recipe.scale > 1:
         held = {"taps": sensor_taps(recipe.scale), "rounds": ROUNDS}
@@ -179,7 +160,7 @@ def _manifest(
             "imagery": recipe.imagery,
             "parameters": sum(p.numel() for p in net.folded().parameters()),
             "training_hash": trained.training_hash,
-            **(chosen if "onnx-int8" in entries else {}),
+            **chosen,
         },
     }
 

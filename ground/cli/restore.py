@@ -17,7 +17,7 @@ SR_NETWORKS = (
 )  # fmt: skip
 DENOISE_NETWORKS = ("anchored", "anchored-mixed", "dncnn-compact", "sscanet")
 OPTIMISERS = ("adam", "muon")
-LOSSES = ("l1", "mse", "psnr")
+LOSSES = ("l1", "mse", "psnr", "columns")
 OBJECTIVES = ("supervised", "noise2void", "noisier2noise", "neighbor2neighbor")
 """Keys of the tables in `ground.models.restorers` and `ground.training.denoisers`, here without importing torch."""
 SIZES = (0.5, 0.35, 0.25, 0.18)
@@ -36,7 +36,7 @@ Rate = Annotated[float, typer.Option(help="Peak learning rate.")]
 Optimiser = Annotated[str, typer.Option(help="adam or muon.")]
 Round = Annotated[bool, typer.Option("--rounded", help="Train with the rounding of INT8: with --start, shortly.")]
 Average = Annotated[float, typer.Option(min=0, max=1, help="Keep a mean over weights of this decay, e.g. 0.999.")]
-Loss = Annotated[str, typer.Option(help="l1, mse: absolute or squared error; psnr: what PSNR averages over crops.")]
+Loss = Annotated[str, typer.Option(help="l1, mse: of the error; psnr: what PSNR averages; columns: and stripes.")]
 Start = Annotated[str | None, typer.Option(help="Begin with the weights of this checkpoint, or model that ships.")]
 Resume = Annotated[Path | None, typer.Option(help="Go on from this checkpoint (same options).")]
 Seed = Annotated[int, typer.Option(help="Of weights, crops and noise.")]

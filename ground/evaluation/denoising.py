@@ -17,8 +17,10 @@ from ground.scenes.pictures import TOP, read_luma, stacked
 from onboard.errors import InputError
 from onboard.restore.destripe import column_offsets, without
 from onboard.restore.enhance import BandScale, Noise
+from onboard.restore.residue import refined
 
 F32 = NDArray[np.float32]
+U16 = NDArray[np.uint16]
 STRIPE_PX = 32
 """Longest wavelength across the columns that counts as stripes."""
 
@@ -58,7 +60,7 @@ def restore_signed(restorer: Restorer, noisy: F32, sigma: float) -> F32:
 
 def evaluate_denoise_scenes(
     folder: Path, snr: float, seed: int, restorer: Restorer, places: Sequence[str] = (), destripe: bool = True,
-    coarse: str = "",
+    coarse: str = "", gain: float = 0.0,
 ) -> dict[str, Any]:  # fmt: skip
     """Sentinel-2 scenes as a small sensor of this SNR would see them: mean figures over bands, and of each scene.
 
@@ -70,6 +72,7 @@ def evaluate_denoise_scenes(
         destripe: take column offsets off before, as `onboard-enhance --destripe` does.
         coarse: what becomes of the 20 m bands: "" leaves them out, "apart" gives them to the restorer as an image of
             their own, "stacked" behind the 10 m bands with their pixels repeated (`ground.scenes.pictures.stacked`).
+        gain: of `onboard.restore.residue`, for stripes that the restorer itself sees left; 0 for one that does not.
 
     Raises:
         InputError: there is no scene, or none of 20 m beside one that is to be stacked.
@@ -83,7 +86,7 @@ def evaluate_denoise_scenes(
         if coarse == "stacked" and len(clean) == 1:
             raise InputError(str(path), "no *_20m.tif beside it, whose bands this model takes with them", "missing")
         start = process_time()
-        found = cleaned(restorer, dn, full, sensor, destripe, coarse)
+        found = cleaned(restorer, dn, full, sensor, destripe, coarse, gain)
         seconds, pixels = seconds + process_time() - start, pixels + sum(cube.size for cube in clean)
         scenes[f"{path.parent.name}/{path.stem}"] = _of_scene(found, clean, dn)
     metrics = means(scenes)
@@ -95,9 +98,7 @@ def evaluate_denoise_scenes(
     return {"metrics": metrics, "images": scenes}
 
 
-def as_seen(
-    clean: Sequence[F32], sensor: Sensor, rng: np.random.Generator
-) -> tuple[list[list[float]], list[NDArray[np.uint16]]]:
+def as_seen(clean: Sequence[F32], sensor: Sensor, rng: np.random.Generator) -> tuple[list[list[float]], list[U16]]:
     """Scenes of one or two resolutions, DN (B, H, W): the full scale of each band, and what the sensor gives."""
     full = [[float(np.percentile(plane, TOP)) for plane in cube] for cube in clean]
     dn = [
@@ -108,23 +109,28 @@ def as_seen(
 
 
 def cleaned(
-    restorer: Restorer, dn: Sequence[NDArray[np.uint16]], full: Sequence[Sequence[float]], sensor: Sensor,
-    destripe: bool, coarse: str,
+    restorer: Restorer, dn: Sequence[U16], full: Sequence[Sequence[float]], sensor: Sensor,
+    destripe: bool, coarse: str, gain: float = 0.0,
 ) -> list[F32]:  # fmt: skip
     """What a restorer makes of `as_seen`, at each resolution; see `evaluate_denoise_scenes`."""
     if coarse == "stacked":
         units = [unit for part in full for unit in part]
-        return _apart(_restored(restorer, stacked(*dn), units, sensor, destripe), len(full[0]))
-    return [_restored(restorer, cube, units, sensor, destripe) for cube, units in zip(dn, full, strict=True)]
+        return _apart(_restored(restorer, stacked(*dn), units, sensor, destripe, gain), len(full[0]))
+    return [_restored(restorer, cube, units, sensor, destripe, gain) for cube, units in zip(dn, full, strict=True)]
 
 
-def _restored(restorer: Restorer, dn: NDArray[np.uint16], full: Sequence[float], sensor: Sensor, destripe: bool) -> F32:
-    given = np.stack([without(plane, column_offsets(plane)) for plane in dn]) if destripe else dn
+def _restored(restorer: Restorer, dn: U16, full: Sequence[float], sensor: Sensor, destripe: bool, gain: float) -> F32:
+    offsets = np.stack([column_offsets(plane) if destripe else np.zeros(dn.shape[2], np.int32) for plane in dn])
     scales = [
         BandScale(unit, Noise.of_snr(sensor.snr, float(plane.mean()), sensor.read_share))
-        for plane, unit in zip(given, full, strict=True)
+        for plane, unit in zip(without(dn, offsets[:, None]), full, strict=True)
     ]
-    return restorer(given, scales)
+
+    def taken(now: NDArray[np.int32]) -> F32:
+        given = without(dn, now[:, None])
+        return np.asarray((given - restorer(given, scales)).mean(1), np.float32)
+
+    return restorer(without(dn, refined(offsets, gain if destripe else 0.0, taken)[:, None]), scales)
 
 
 def _apart(found: F32, fine: int) -> list[F32]:
@@ -134,7 +140,7 @@ def _apart(found: F32, fine: int) -> list[F32]:
     return [found[:fine], np.asarray(coarse, np.float32)]
 
 
-def _of_scene(found: Sequence[F32], clean: Sequence[F32], dn: Sequence[NDArray[np.uint16]]) -> dict[str, float]:
+def _of_scene(found: Sequence[F32], clean: Sequence[F32], dn: Sequence[U16]) -> dict[str, float]:
     """Means over all bands; of several resolutions, PSNR of each besides."""
     bands, figures = [], {}
     for name, restored, wanted, noisy in zip(("10m", "20m"), found, clean, dn, strict=False):
@@ -179,7 +185,7 @@ def _read(path: Path) -> F32:
         return np.asarray(source.read(), np.float32)
 
 
-def seen(plane: F32, full: float, sensor: Sensor, rng: np.random.Generator) -> NDArray[np.uint16]:
+def seen(plane: F32, full: float, sensor: Sensor, rng: np.random.Generator) -> U16:
     """A band as the sensor would see it, DN (H, W), with its dead columns filled."""
     noisy = sensor.repair(sensor.add(plane / np.float32(full), rng)[0])
     return np.clip(np.rint(noisy * full), 0, 65535).astype(np.uint16)

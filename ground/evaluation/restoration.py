@@ -24,6 +24,7 @@ from onboard.errors import InputError
 from onboard.restore.consistent import deviation
 from onboard.restore.enhance import BandScale, restore_image
 from onboard.restore.model import Consistency, Network, load_model
+from onboard.restore.residue import stripe_gain
 
 F32 = NDArray[np.float32]
 U16 = NDArray[np.uint16]
@@ -58,6 +59,11 @@ def coarse_of(name: str) -> str:
     if name in CLASSICAL:
         return "apart"
     return {1: "apart", FINE_BANDS: ""}.get(_bands_and_scale(name)[0], "stacked")
+
+
+def gain_of(name: str) -> float:
+    """`onboard.restore.residue.stripe_gain` of a model; 0 of what does not fly."""
+    return 0.0 if name in CLASSICAL or name.endswith(".ckpt") else stripe_gain(load_model(name))
 
 
 def scale_of(name: str) -> int:

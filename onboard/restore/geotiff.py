@@ -25,6 +25,7 @@ from onboard.restore.destripe import LEAST_LINES, column_offsets, without
 from onboard.restore.enhance import BandScale, Noise, halo, restore
 from onboard.restore.filled import FILL_ROUNDS, fill
 from onboard.restore.model import Network
+from onboard.restore.residue import column_means, refined, stripe_gain
 from onboard.sense.grid import Window
 from onboard.sense.raster import cause_text, decode_fault, gdal_env, open_raster
 
@@ -88,7 +89,7 @@ def enhance_file(
         with image:
             _check(image, network, source)
             scales = _freeze(image, network, choices, source)
-            offsets = _columns(image, source) if choices.destripe else None
+            offsets = _columns(image, source, network, scales) if choices.destripe else None
             part = target.with_name(target.name + ".part")
             try:
                 done = _write(image, part, network, scales, offsets, choices, progress)
@@ -131,7 +132,23 @@ def _freeze(image: DatasetReader, network: Network, choices: Choices, source: Pa
     return tuple(scales)
 
 
-def _columns(image: DatasetReader, source: Path) -> NDArray[np.int32]:
+def _columns(image: DatasetReader, source: Path, network: Network, scales: tuple[BandScale, ...]) -> NDArray[np.int32]:
+    """Offsets of the columns, int32 (B, W): of medians, and of what a denoiser that knows stripes sees left of them."""
+
+    def taken(offsets: NDArray[np.int32]) -> NDArray[np.float64]:
+        around = halo(network.model) + FILL_ROUNDS
+
+        def block(window: Window) -> tuple[U16, NDArray[np.bool_]]:
+            dn, valid = _padded(image, offsets, *window, around)
+            inside = (slice(None), slice(around, -around), slice(around, -around))
+            return dn, np.ones((len(dn), window.height, window.width), bool) if valid is None else valid[inside]
+
+        return column_means(network, scales, image.height, image.width, block)
+
+    return refined(_medians(image, source), stripe_gain(network.model), taken)
+
+
+def _medians(image: DatasetReader, source: Path) -> NDArray[np.int32]:
     """Offsets of the columns, int32 (B, W), from lines spread over the image that hold no no-data."""
     rows = np.unique(np.linspace(0, image.height - 1, min(STRIPE_LINES, image.height)).astype(int))
     found = []

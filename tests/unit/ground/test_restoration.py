@@ -116,6 +116,17 @@ def test_the_loss_of_psnr_counts_decibels():
     assert tenfold == pytest.approx(np.log(10), abs=0.02)
 
 
+def test_stripes_and_noise_count_beside_each_other():
+    torch.manual_seed(0)
+    wanted = torch.rand(2, 3, 64, 64)
+    noise, stripes = 0.02 * torch.randn(2, 3, 64, 64), 0.02 * torch.randn(2, 3, 1, 64)
+    loss = LOSSES["columns"]
+    assert loss(wanted + noise + stripes, wanted) > loss(wanted + noise, wanted) + 0.3
+    slow = torch.linspace(0, 0.02, 64)  # across the whole crop: no stripe
+    added = loss(wanted + noise + slow, wanted) - loss(wanted + noise, wanted)
+    assert added < 0.5 * (loss(wanted + noise + stripes, wanted) - loss(wanted + noise, wanted))
+
+
 def test_reducing_is_antialiased_as_in_the_published_sets(data_dir):
     folder = data_dir / "natural" / "Set5" / "x2"
     fine, coarse = (np.asarray(Image.open(folder / f"img_001_SRF_2_{k}.png"), np.float32) for k in ("HR", "LR"))

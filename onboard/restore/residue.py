@@ -1,0 +1,89 @@
+"""Stripes that medians leave, told by what a denoiser takes off each column. Pure but for the network's own call.
+
+Where texture runs across a stripe, medians of differences (`destripe`) cannot tell the two. A denoiser knows textures:
+what it takes off a pixel is noise, which averages out over many lines, and a share of the stripe, which does not. So
+the mean of a column is taken off in turn, times the inverse of that share, and the denoiser looks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onboard.restore.enhance import BandScale, restore
+from onboard.restore.model import Network, RestoreModel
+from onboard.sense.grid import Window
+
+U16 = NDArray[np.uint16]
+I32 = NDArray[np.int32]
+F64 = NDArray[np.float64]
+LINES = 1024
+"""That the denoiser looks at, in strips spread over the image, or all of a smaller one."""
+STRIP, CORE = 64, 256
+"""Lines and columns of a block; with its halo it bounds the memory taken."""
+ROUNDS = 2
+KEY = "stripe_gain"
+"""Of a model's noise: what a column's mean is multiplied by; absent where it was not trained on stripes."""
+
+Block = Callable[[Window], tuple[U16, NDArray[np.bool_]]]
+"""A window of even size from an even row and column -> DN with the model's halo, and which of its own are valid."""
+
+
+def stripe_gain(model: RestoreModel) -> float:
+    """See `KEY`; 0 where the model can tell nothing of stripes."""
+    return (model.noise or {}).get(KEY, 0.0)
+
+
+def refined(offsets: I32, gain: float, taken: Callable[[I32], NDArray[Any]]) -> I32:
+    """Offsets of columns, less of which is left.
+
+    Args:
+        offsets: int32 (B, W), of `destripe.column_offsets`, DN.
+        gain: of `stripe_gain`; 0 leaves them as they are.
+        taken: what a denoiser takes off each column on average, (B, W), once such offsets are off; `column_means`.
+
+    Returns:
+        int32 (B, W), each band's of unchanged mean.
+    """
+    found = offsets.astype(np.float64)
+    for _ in range(ROUNDS if gain else 0):
+        means = np.asarray(taken(_whole(found)), np.float64)
+        found += gain * (means - means.mean(1, keepdims=True))
+    return _whole(found)
+
+
+def column_means(network: Network, scales: tuple[BandScale, ...], height: int, width: int, block: Block) -> F64:
+    """What a denoiser takes off each column on average, DN, float64 (B, W); 0 where no pixel is valid.
+
+    Args:
+        scales: of each band.
+        height, width: of the image.
+        block: reads it.
+    """
+    sums, counts = (np.zeros((len(scales), width), np.int64) for _ in range(2))
+    for first, rows in strips(height):
+        for left in range(0, width, CORE):
+            cols = min(CORE, width - left)
+            dn, valid = block(Window(first, left, rows + rows % 2, cols + cols % 2))
+            fine, _, _ = restore(network, dn, scales)
+            edge = (dn.shape[1] - fine.shape[1]) // 2
+            given = dn[:, edge : edge + rows, edge : edge + cols].astype(np.int64)
+            good = valid[:, :rows, :cols]
+            sums[:, left : left + cols] += ((given - fine[:, :rows, :cols]) * good).sum(1)
+            counts[:, left : left + cols] += good.sum(1)
+    return np.asarray(sums / np.maximum(counts, 1), np.float64)
+
+
+def strips(height: int) -> list[tuple[int, int]]:
+    """First lines, even, and numbers of lines: the whole image, or `LINES` spread over it."""
+    if height <= LINES:
+        return [(first, min(STRIP, height - first)) for first in range(0, height, STRIP)]
+    starts = np.linspace(0, height - STRIP, LINES // STRIP).astype(int)
+    return [(int(first - first % 2), STRIP) for first in starts]
+
+
+def _whole(offsets: F64) -> I32:
+    return np.asarray(np.rint(offsets), np.int32)
