@@ -26,7 +26,7 @@ from torch.nn.functional import pixel_unshuffle
 from export import restorer_onnx, restorer_tflite
 from export.bundle import SUMS, write_json
 from export.restorer_rounding import Calibration, nearest_onnx, nearest_tflite
-from export.restorer_stripes import stripe_gain
+from export.restorer_stripes import stripes_told
 from ground.models.anchored import UNSHUFFLE, Anchored
 from ground.scenes.noise import Sensor
 from ground.scenes.resample import sensor_taps
@@ -34,7 +34,6 @@ from ground.training.crops import Crops, Pair
 from ground.training.denoisers.base import MAP_GAIN
 from ground.training.restoration import TrainedRestorer
 from onboard.restore.model import FORMAT, MIXED_FORMAT, Network, load_model
-from onboard.restore.residue import KEY
 
 F32 = NDArray[np.float32]
 CALIBRATION = 192
@@ -91,7 +90,7 @@ def pack(
             if with_tflite:
                 more, how = _tflite(on, Path(folder), staging)
                 entries, chosen = entries | more, chosen | how
-        noise = _noise(trained.recipe.noise, net, pairs[0::2] or pairs)
+        noise = _noise(recipe.noise, net, pairs[0::2] or pairs)
         write_json(staging / "manifest.json", _manifest(trained, net, name, version, noise, entries, chosen))
         (staging / "card.md").write_text(card)
         _sums(staging)
@@ -123,18 +122,19 @@ def _tflite(on: Calibration, folder: Path, staging: Path) -> tuple[dict[str, Any
     }, chosen
 
 
-def _noise(noise: dict[str, Any], net: Anchored, pairs: Sequence[Pair]) -> dict[str, float] | None:
-    """What the flight software should know of the noise that a denoiser was trained on."""
+def _noise(noise: dict[str, Any], net: Anchored, pairs: Sequence[Pair]) -> dict[str, Any]:
+    """What the flight software should know of the noise that a network was trained on; entries of the manifest."""
     if not net.noise_map:
-        return None
+        return {"noise": None}
     if noise["kind"] != "sensor":
-        return {"snr": 20.0, "read_share": 1.0}
+        return {"noise": {"snr": 20.0, "read_share": 1.0}}
     sensor = Sensor(**{key: value for key, value in noise.items() if key != "kind"})
-    return {"snr": sensor.snr, "read_share": sensor.read_share, KEY: stripe_gain(net, pairs)}
+    told = stripes_told(net, pairs).round(3).tolist()
+    return {"noise": {"snr": sensor.snr, "read_share": sensor.read_share}, "stripes": told}
 
 
 def _manifest(
-    trained: TrainedRestorer, net: Anchored, name: str, version: int, noise: dict[str, float] | None,
+    trained: TrainedRestorer, net: Anchored, name: str, version: int, noise: dict[str, Any],
     entries: dict[str, Any], chosen: dict[str, str],
 ) -> dict[str, Any]:  # fmt: skip
     recipe = trained.recipe
@@ -151,7 +151,7 @@ def _manifest(
         "scale": recipe.scale,
         "bands": recipe.bands,
         "reach": net.reach,
-        "noise": noise,
+        **noise,
         "consistency": held,
         **({"mix": mix} if mix else {}),
         "artefacts": entries,

@@ -62,7 +62,7 @@ def denoise(
     scenes, a model of four bands sees those of 10 m, any other those of 20 m too, each in its own pixels.
     """
     from ground.evaluation.denoising import evaluate_denoise_natural, evaluate_denoise_scenes
-    from ground.evaluation.restoration import coarse_of, gain_of, open_restorer
+    from ground.evaluation.restoration import coarse_of, open_restorer, told_of
 
     name = bundle or ("denoise" if snr is None else "denoise-s2")
     try:
@@ -70,7 +70,7 @@ def denoise(
         if snr is None:
             found = evaluate_denoise_natural(folder, sigma, seed, restorer)
         else:
-            how = coarse_of(name), gain_of(name)
+            how = coarse_of(name), told_of(name)
             found = evaluate_denoise_scenes(folder, snr, seed, restorer, place or (), destripe, *how)
     except OnboardError as error:
         typer.echo(f"error: {error}", err=True)
@@ -109,7 +109,7 @@ def restorers(
 ) -> None:
     """All methods side by side, measured, stored and shown as a table and a picture."""
     from ground.evaluation.page import write_between
-    from ground.evaluation.restoration import coarse_of, gain_of, open_restorer
+    from ground.evaluation.restoration import coarse_of, open_restorer, told_of
     from ground.evaluation.restorers_table import BEGIN, END, measure, parse_row, table
 
     rows = [[parse_row(text) for text in part or ()] for part in (sr, denoise, sensor)]
@@ -128,7 +128,7 @@ def restorers(
 
             enlarger = open_restorer(rows[0][0].source if rows[0] else "sr-x2-s2", "auto", 2)
             shown = {
-                r.label: (open_restorer(r.source, r.precision, 1), coarse_of(r.source), gain_of(r.source))
+                r.label: (open_restorer(r.source, r.precision, 1), coarse_of(r.source), told_of(r.source))
                 for r in rows[2]
             }
             draw(data, places[0], enlarger, shown, picture)

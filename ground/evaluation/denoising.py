@@ -60,7 +60,7 @@ def restore_signed(restorer: Restorer, noisy: F32, sigma: float) -> F32:
 
 def evaluate_denoise_scenes(
     folder: Path, snr: float, seed: int, restorer: Restorer, places: Sequence[str] = (), destripe: bool = True,
-    coarse: str = "", gain: float = 0.0,
+    coarse: str = "", told: NDArray[np.float64] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Sentinel-2 scenes as a small sensor of this SNR would see them: mean figures over bands, and of each scene.
 
@@ -72,7 +72,7 @@ def evaluate_denoise_scenes(
         destripe: take column offsets off before, as `onboard-enhance --destripe` does.
         coarse: what becomes of the 20 m bands: "" leaves them out, "apart" gives them to the restorer as an image of
             their own, "stacked" behind the 10 m bands with their pixels repeated (`ground.scenes.pictures.stacked`).
-        gain: of `onboard.restore.residue`, for stripes that the restorer itself sees left; 0 for one that does not.
+        told: of `onboard.restore.residue`, for stripes that the restorer itself sees left; None for one that does not.
 
     Raises:
         InputError: there is no scene, or none of 20 m beside one that is to be stacked.
@@ -86,7 +86,7 @@ def evaluate_denoise_scenes(
         if coarse == "stacked" and len(clean) == 1:
             raise InputError(str(path), "no *_20m.tif beside it, whose bands this model takes with them", "missing")
         start = process_time()
-        found = cleaned(restorer, dn, full, sensor, destripe, coarse, gain)
+        found = cleaned(restorer, dn, full, sensor, destripe, coarse, told)
         seconds, pixels = seconds + process_time() - start, pixels + sum(cube.size for cube in clean)
         scenes[f"{path.parent.name}/{path.stem}"] = _of_scene(found, clean, dn)
     metrics = means(scenes)
@@ -110,16 +110,19 @@ def as_seen(clean: Sequence[F32], sensor: Sensor, rng: np.random.Generator) -> t
 
 def cleaned(
     restorer: Restorer, dn: Sequence[U16], full: Sequence[Sequence[float]], sensor: Sensor,
-    destripe: bool, coarse: str, gain: float = 0.0,
+    destripe: bool, coarse: str, told: NDArray[np.float64] | None = None,
 ) -> list[F32]:  # fmt: skip
     """What a restorer makes of `as_seen`, at each resolution; see `evaluate_denoise_scenes`."""
     if coarse == "stacked":
         units = [unit for part in full for unit in part]
-        return _apart(_restored(restorer, stacked(*dn), units, sensor, destripe, gain), len(full[0]))
-    return [_restored(restorer, cube, units, sensor, destripe, gain) for cube, units in zip(dn, full, strict=True)]
+        return _apart(_restored(restorer, stacked(*dn), units, sensor, destripe, told), len(full[0]))
+    return [_restored(restorer, cube, units, sensor, destripe, told) for cube, units in zip(dn, full, strict=True)]
 
 
-def _restored(restorer: Restorer, dn: U16, full: Sequence[float], sensor: Sensor, destripe: bool, gain: float) -> F32:
+def _restored(
+    restorer: Restorer, dn: U16, full: Sequence[float], sensor: Sensor, destripe: bool,
+    told: NDArray[np.float64] | None,
+) -> F32:  # fmt: skip
     offsets = np.stack([column_offsets(plane) if destripe else np.zeros(dn.shape[2], np.int32) for plane in dn])
     scales = [
         BandScale(unit, Noise.of_snr(sensor.snr, float(plane.mean()), sensor.read_share))
@@ -130,7 +133,7 @@ def _restored(restorer: Restorer, dn: U16, full: Sequence[float], sensor: Sensor
         given = without(dn, now[:, None])
         return np.asarray((given - restorer(given, scales)).mean(1), np.float32)
 
-    return restorer(without(dn, refined(offsets, gain if destripe else 0.0, taken)[:, None]), scales)
+    return restorer(without(dn, refined(offsets, told if destripe else None, scales, taken)[:, None]), scales)
 
 
 def _apart(found: F32, fine: int) -> list[F32]:

@@ -24,12 +24,13 @@ from onboard.errors import InputError
 from onboard.restore.consistent import deviation
 from onboard.restore.enhance import BandScale, restore_image
 from onboard.restore.model import Consistency, Network, load_model
-from onboard.restore.residue import stripe_gain
 
 F32 = NDArray[np.float32]
 U16 = NDArray[np.uint16]
 FINE = 256
 """Luma is handed over in 16 bits, as 256ths of a grey level: on board the anchor keeps all of them."""
+MIRRORED = 16
+"""Pixels around an image that a checkpoint sees mirrored, as on board: what it was trained on had no borders."""
 REFLECTANCE = 10_000.0
 
 Restorer = Callable[[U16, Sequence[BandScale]], F32]
@@ -61,9 +62,9 @@ def coarse_of(name: str) -> str:
     return {1: "apart", FINE_BANDS: ""}.get(_bands_and_scale(name)[0], "stacked")
 
 
-def gain_of(name: str) -> float:
-    """`onboard.restore.residue.stripe_gain` of a model; 0 of what does not fly."""
-    return 0.0 if name in CLASSICAL or name.endswith(".ckpt") else stripe_gain(load_model(name))
+def told_of(name: str) -> NDArray[np.float64] | None:
+    """`RestoreModel.stripes` of a model; None of what does not fly."""
+    return None if name in CLASSICAL or name.endswith(".ckpt") else load_model(name).stripes
 
 
 def scale_of(name: str) -> int:
@@ -93,14 +94,19 @@ def _of_checkpoint(path: Path, scale: int) -> Restorer:
         raise InputError(str(path), f"is for scale {trained.recipe.scale}, not {scale}", "checkpoint")
 
     @torch.no_grad()
-    def restored(dn: U16, scales: Sequence[BandScale]) -> F32:
+    def restored(image: U16, scales: Sequence[BandScale]) -> F32:
+        rows, cols = image.shape[1:]
+        sides = ((0, 0), (MIRRORED, MIRRORED + rows % 2), (MIRRORED, MIRRORED + cols % 2))
+        dn = np.pad(image, sides, mode="symmetric")
         units = np.array([one.full_scale for one in scales], np.float32)[:, None, None]
         read, shot = (np.array(part, np.float32)[:, None, None] for part in zip(*map(_variance, scales), strict=True))
         values = dn.astype(np.float32)
         x, sigma = (torch.from_numpy(part) for part in (values / units, np.sqrt(read + shot * values) / units))
         step = trained.recipe.bands
         parts = [run(trained.net, *(part[None, i : i + step] for part in (x, sigma))) for i in range(0, len(dn), step)]
-        return np.asarray(torch.cat(parts, 1)[0].numpy() * units)
+        first = scale * MIRRORED
+        inside = (slice(None), slice(first, first + scale * rows), slice(first, first + scale * cols))
+        return np.asarray(torch.cat(parts, 1)[0].numpy() * units)[inside]
 
     return restored
 

@@ -21,16 +21,17 @@ RGB = (2, 1, 0)
 """B04, B03, B02 of a 10 m file."""
 SIDE = 160
 
+Denoiser = tuple[Restorer, str, NDArray[np.float64] | None]
+"""With how it takes the 20 m bands (`coarse_of`), and what it tells of stripes (`told_of`)."""
 
-def draw(
-    data: Path, place: str, sr: Restorer, denoisers: Mapping[str, tuple[Restorer, str, float]], path: Path
-) -> None:
+
+def draw(data: Path, place: str, sr: Restorer, denoisers: Mapping[str, Denoiser], path: Path) -> None:
     """Two rows: a 20 m view enlarged, and a noisy view cleaned; each with the scene itself at the end.
 
     Args:
         data: holds `oscd`.
         place: a folder of scenes that nothing was trained on.
-        denoisers: by what stands over them, with how each takes the 20 m bands (`coarse_of`) and stripes (`gain_of`).
+        denoisers: by what stands over them.
     """
     import matplotlib
 
@@ -74,13 +75,13 @@ def _enlarged(scene: F32, sr: Restorer) -> list[tuple[str, F32]]:
     return [(_told(text, cube, scene), cube) for text, cube in shown] + [("the 10 m scene", scene)]
 
 
-def _cleaned(scene: Sequence[F32], denoisers: Mapping[str, tuple[Restorer, str, float]]) -> list[tuple[str, F32]]:
+def _cleaned(scene: Sequence[F32], denoisers: Mapping[str, Denoiser]) -> list[tuple[str, F32]]:
     sensor = Sensor(snr=SNRS[0])
     full, dn = as_seen(scene, sensor, np.random.default_rng(0))
     shown = [(f"sensor, SNR {sensor.snr:.0f}", dn[0].astype(np.float32))]
-    for name, (restorer, coarse, gain) in denoisers.items():
+    for name, (restorer, coarse, told) in denoisers.items():
         given = slice(None) if coarse == "stacked" else slice(1)
-        shown.append((name, cleaned(restorer, dn[given], full[given], sensor, True, coarse, gain)[0]))
+        shown.append((name, cleaned(restorer, dn[given], full[given], sensor, True, coarse, told)[0]))
     return [(_told(text, cube, scene[0]), cube) for text, cube in shown] + [("the scene", scene[0])]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ground.evaluation.classical import CLASSICAL
 from ground.evaluation.denoising import evaluate_denoise_natural, evaluate_denoise_scenes
-from ground.evaluation.restoration import coarse_of, evaluate_sr_natural, gain_of, open_restorer, scale_of
+from ground.evaluation.restoration import coarse_of, evaluate_sr_natural, open_restorer, scale_of, told_of
 from onboard.restore.model import load_model
 
 BEGIN = "<!-- ground evaluate restorers: begin -->"
@@ -77,7 +77,7 @@ def measure(
     for row in sensor:
         say(f"sensor: {row.label}")
         restorer = open_restorer(row.source, row.precision, 1)
-        how: dict[str, Any] = {"coarse": coarse_of(row.source), "gain": gain_of(row.source)}
+        how: dict[str, Any] = {"coarse": coarse_of(row.source), "told": told_of(row.source)}
         at = {
             f"{snr:.0f}": evaluate_denoise_scenes(data / "oscd", snr, 0, restorer, places, **how)["metrics"]
             for snr in SNRS

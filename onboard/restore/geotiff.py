@@ -25,7 +25,7 @@ from onboard.restore.destripe import LEAST_LINES, column_offsets, without
 from onboard.restore.enhance import BandScale, Noise, halo, restore
 from onboard.restore.filled import FILL_ROUNDS, fill
 from onboard.restore.model import Network
-from onboard.restore.residue import column_means, refined, stripe_gain
+from onboard.restore.residue import column_means, refined
 from onboard.sense.grid import Window
 from onboard.sense.raster import cause_text, decode_fault, gdal_env, open_raster
 
@@ -145,7 +145,7 @@ def _columns(image: DatasetReader, source: Path, network: Network, scales: tuple
 
         return column_means(network, scales, image.height, image.width, block)
 
-    return refined(_medians(image, source), stripe_gain(network.model), taken)
+    return refined(_medians(image, source), network.model.stripes, scales, taken)
 
 
 def _medians(image: DatasetReader, source: Path) -> NDArray[np.int32]:

@@ -52,6 +52,8 @@ class RestoreModel:
         noise: constants of the noise that a denoiser's map tells of, or None where it takes no map.
         consistency: or None.
         mix: of bands, where the network sees and gives their components, or None.
+        stripes: float64 (B, B), what to take off each band's columns for what a denoiser takes off those of all bands
+            on average, both as shares of full scale (`onboard.restore.residue`); None where it was not trained on any.
         artefacts: by key, e.g. "onnx-int8".
     """
 
@@ -64,6 +66,7 @@ class RestoreModel:
     noise: Mapping[str, float] | None
     consistency: Consistency | None
     mix: Mix | None
+    stripes: NDArray[np.float64] | None
     artefacts: Mapping[str, Artefact]
     about: Mapping[str, Any]
 
@@ -112,6 +115,7 @@ def load_model(name_or_path: str) -> RestoreModel:
             noise=None if raw["noise"] is None else {key: float(value) for key, value in raw["noise"].items()},
             consistency=None if held is None else Consistency(tuple(map(float, held["taps"])), int(held["rounds"])),
             mix=None if mix is None else Mix.of_plain(mix, bands),
+            stripes=None if "stripes" not in raw else _square(raw["stripes"], bands),
             artefacts={key: read_artefact(path, key, item, checked) for key, item in raw["artefacts"].items()},
             about=dict(raw["about"]),
         )
@@ -122,6 +126,14 @@ def load_model(name_or_path: str) -> RestoreModel:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"model {path}: {MANIFEST} is not valid ({type(error).__name__}: {error})") from error
+
+
+def _square(raw: Any, bands: int) -> NDArray[np.float64]:
+    """From a manifest's lists; ValueError where the shape is another, or a number is none."""
+    found = np.array(raw, np.float64)
+    if found.shape != (bands, bands) or not np.isfinite(found).all():
+        raise ValueError(f"stripes are not told of {bands} bands")
+    return found
 
 
 class Network:

@@ -2,19 +2,19 @@
 
 Where texture runs across a stripe, medians of differences (`destripe`) cannot tell the two. A denoiser knows textures:
 what it takes off a pixel is noise, which averages out over many lines, and a share of the stripe, which does not. So
-the mean of a column is taken off in turn, times the inverse of that share, and the denoiser looks again.
+most of what a column's mean tells of its stripe (`RestoreModel.stripes`) is taken off, and the denoiser looks again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onboard.restore.enhance import BandScale, restore
-from onboard.restore.model import Network, RestoreModel
+from onboard.restore.model import Network
 from onboard.sense.grid import Window
 
 U16 = NDArray[np.uint16]
@@ -25,33 +25,34 @@ LINES = 1024
 STRIP, CORE = 64, 256
 """Lines and columns of a block; with its halo it bounds the memory taken."""
 ROUNDS = 2
-KEY = "stripe_gain"
-"""Of a model's noise: what a column's mean is multiplied by; absent where it was not trained on stripes."""
+SHARE = 0.7
+"""Of what is told that is taken off in each round: the second sees what the first left, and all of it is too much."""
 
 Block = Callable[[Window], tuple[U16, NDArray[np.bool_]]]
 """A window of even size from an even row and column -> DN with the model's halo, and which of its own are valid."""
 
 
-def stripe_gain(model: RestoreModel) -> float:
-    """See `KEY`; 0 where the model can tell nothing of stripes."""
-    return (model.noise or {}).get(KEY, 0.0)
-
-
-def refined(offsets: I32, gain: float, taken: Callable[[I32], NDArray[Any]]) -> I32:
+def refined(offsets: I32, told: F64 | None, scales: Sequence[BandScale], taken: Callable[[I32], NDArray[Any]]) -> I32:
     """Offsets of columns, less of which is left.
 
     Args:
         offsets: int32 (B, W), of `destripe.column_offsets`, DN.
-        gain: of `stripe_gain`; 0 leaves them as they are.
+        told: `RestoreModel.stripes`, of all bands, or of each so many; None leaves the offsets as they are.
+        scales: of each band.
         taken: what a denoiser takes off each column on average, (B, W), once such offsets are off; `column_means`.
 
     Returns:
         int32 (B, W), each band's of unchanged mean.
     """
+    if told is None:
+        return offsets
+    full = np.array([one.full_scale for one in scales])[:, None]
     found = offsets.astype(np.float64)
-    for _ in range(ROUNDS if gain else 0):
+    for _ in range(ROUNDS):
         means = np.asarray(taken(_whole(found)), np.float64)
-        found += gain * (means - means.mean(1, keepdims=True))
+        shares = (means - means.mean(1, keepdims=True)) / full
+        stripes = told @ shares.reshape(-1, len(told), shares.shape[1])
+        found += SHARE * full * stripes.reshape(shares.shape)
     return _whole(found)
 
 
