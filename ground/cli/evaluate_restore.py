@@ -83,12 +83,17 @@ def stripes(
     lines: Annotated[list[int] | None, typer.Option(min=16, help="Lines that offsets are taken from; repeat.")] = None,
     snr: Annotated[float, typer.Option(help="Of the sensor model.")] = 20.0,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    bundle: Annotated[
+        str | None, typer.Option(help="A denoiser of all bands, which tells what medians leave; INT8.")
+    ] = None,
 ) -> None:
-    """What the destriper leaves of a sensor's stripes, by the number of lines it sees, as JSON."""
+    """What the destriper leaves of a sensor's stripes in B04, by the number of lines it sees, as JSON."""
     from ground.evaluation.striping import evaluate_stripes
+    from onboard.restore.model import Network, load_model
 
     try:
-        found = evaluate_stripes(folder, lines or (256, 512, 1024, 2048, 4096), snr, seed)
+        network = Network(load_model(bundle)) if bundle else None
+        found = evaluate_stripes(folder, lines or (256, 512, 1024, 2048, 4096), snr, seed, network)
     except OnboardError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
