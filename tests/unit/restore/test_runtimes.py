@@ -1,4 +1,4 @@
-"""Every shipped restorer that comes as TFLite corrects a picture as its ONNX does in float: each rounds in its own way."""
+"""Every shipped restorer in TFLite corrects a picture as its ONNX does in float: integers round each in their own way."""
 
 from importlib.util import find_spec
 
