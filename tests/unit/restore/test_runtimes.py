@@ -1,4 +1,4 @@
-"""Every shipped restorer in TFLite corrects a picture as its ONNX does in float: each runtime has integers of its own."""
+"""Every shipped restorer in TFLite corrects a picture as its ONNX does in float: integers differ by runtime."""
 
 from importlib.util import find_spec
 
