@@ -6,9 +6,8 @@ Reads a sample of the pixels and of the memory; writes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -39,10 +38,11 @@ for."""
 
 @dataclass(frozen=True)
 class Arrival:
-    """An opened acquisition, and what it is to be looked at with."""
+    """An opened acquisition, and what it is to be looked at with; `sampler` reads as `reader` does (`sense.kept`)."""
 
     acquisition: Acquisition
     reader: Reader
+    sampler: Reader
     bundle: Bundle
     encoder: Encoder
     rule: ScoreRule
@@ -62,7 +62,8 @@ class Arrival:
         """
         chunks = plan_sample(rows, cols, self.acquisition.block_shape)
         sample = sample_chunks(chunks, self.config.prescan_share, self.config.prescan_all_cells)
-        with self._sampler(memory.path.parent) as reader:
+        with self._keeping():
+            reader = self.sampler
             statistics = self._statistics(reader, chunks, sample)
             trim()
             if self.rule.rule != "surprise" or not past:
@@ -75,12 +76,13 @@ class Arrival:
         )  # fmt: skip
         return Frozen(statistics, displacement, pairs)
 
-    def _sampler(self, folder: Path) -> AbstractContextManager[Reader]:
-        """What the sample is read with; where decoding is slow, each window is decoded once."""
-        if self.acquisition.slow:
-            with suppress(OSError):  # no room for a file: it is decoded anew each time
-                return KeptReader(self.reader, folder)
-        return nullcontext(self.reader)
+    @property
+    def source(self) -> Reader:
+        """What chunks are read with: the sample's are kept, if not as they were measured."""
+        return self.reader if self.config.denoiser else self.sampler
+
+    def _keeping(self) -> AbstractContextManager[None]:
+        return self.sampler.keeping() if isinstance(self.sampler, KeptReader) else nullcontext()
 
     def _statistics(self, reader: Reader, chunks: list[Chunk], sample: list[Chunk]) -> tuple[BandStatistics, ...]:
         bands = self.bundle.bands

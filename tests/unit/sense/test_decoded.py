@@ -160,8 +160,16 @@ def test_what_is_kept_is_decoded_once(files, tmp_path, decodes):
     windows = windows_of(one)[:4]
     with one.open(NAMES, 2) as reader:
         with KeptReader(reader, tmp_path) as kept:
-            for _ in range(3):
-                read_all(kept, windows, values)
-        assert len(decodes) == len(set(decodes))
+            with kept.keeping():
+                for _ in range(3):
+                    read_all(kept, windows, values)
+            assert len(decodes) == len(set(decodes))
+            once = len(decodes)
+            read_all(kept, windows, values)
+            assert len(decodes) == once
+            kept._file.truncate(7)
+            read_all(kept, windows, values)  # lost, and decoded again
+            assert len(decodes) > once
+            kept.close()
         read_all(reader, windows, values)
     assert not list(tmp_path.iterdir())
