@@ -12,6 +12,20 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
+def lending(work: Callable[[W, S], T], workers: Sequence[W]) -> Callable[[S], T]:
+    """`work` with whichever worker is free; called by no more threads at a time than there are workers."""
+    free = deque(workers)
+
+    def lent(item: S) -> T:
+        worker = free.popleft()
+        try:
+            return work(worker, item)
+        finally:
+            free.append(worker)
+
+    return lent
+
+
 def side_by_side(work: Callable[[W, S], T], items: Iterable[S], workers: Sequence[W]) -> Iterator[T]:
     """What `work` makes of each item, in order.
 
@@ -22,15 +36,7 @@ def side_by_side(work: Callable[[W, S], T], items: Iterable[S], workers: Sequenc
     if len(workers) == 1:
         yield from (work(workers[0], item) for item in items)
         return
-    free = deque(workers)
-
-    def lent(item: S) -> T:
-        worker = free.popleft()
-        try:
-            return work(worker, item)
-        finally:
-            free.append(worker)
-
+    lent = lending(work, workers)
     with ThreadPoolExecutor(len(workers), "abreast") as pool:
         begun: deque[Future[T]] = deque()
         for item in items:

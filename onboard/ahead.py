@@ -17,6 +17,7 @@ from functools import partial
 
 import numpy as np
 
+from onboard.abreast import lending
 from onboard.change.look import Look, Looker
 from onboard.change.prescan import cells_of
 from onboard.change.registration import Displacement
@@ -83,21 +84,16 @@ def look_ahead(
         except InputError as error:
             return Part(chunk, fault=error)
 
-    free = deque(workers)  # whichever thread is free looks at the next chunk, with one of these
-
-    def look(coming: Callable[[], Part]) -> Part:
-        part = coming()
+    def look(worker: tuple[Looker, Comparer], coming: Callable[[], Part]) -> Part:
+        part, (looker, comparer) = coming(), worker
         if part.pixels is None:
             return part
-        looker, comparer = worker = free.popleft()
-        try:
-            seen = looker.look(part.pixels.dn, part.pixels.quality)
-            found = comparer.compare(seen.records, part.chunk)
-        finally:
-            free.append(worker)
+        seen = looker.look(part.pixels.dn, part.pixels.quality)
+        found = comparer.compare(seen.records, part.chunk)
         return replace(part, look=seen, compared=found, scored=stages.now())
 
     reader.expect([window_of(chunk, grid, displacement.of_cells(*cells_of(chunk))) for chunk in chunks])
+    free_to_look = lending(look, workers)
     with ExitStack() as stack:
         reading = stack.enter_context(ThreadPoolExecutor(1, "read"))
         looking = stack.enter_context(ThreadPoolExecutor(len(workers), "look"))
@@ -111,7 +107,7 @@ def look_ahead(
                     passed.set_result(Part(chunks[index], skipped=True))
                     return
                 coming = partial(read, index) if reader.concurrent else reading.submit(read, index).result
-                ahead.append(looking.submit(look, coming))
+                ahead.append(looking.submit(free_to_look, coming))
 
         for index in range(depth):
             start(index)

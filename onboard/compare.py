@@ -17,7 +17,7 @@ from onboard.clock import Stages
 from onboard.infer.bundle import Tensor
 from onboard.report.outcome import CellStatus
 from onboard.sense.chunks import Chunk
-from onboard.store.memory import MemoryReader
+from onboard.store.memory_reader import MemoryReader
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -221,7 +222,7 @@ class Comparison:
             squares[pair.hidden] = 0
         return top_root_mean(by_cell(squares), self._rule.top_fine)
 
-    @property
+    @cached_property
     def compiled(self) -> tuple[UnexplainedKernel, EventKernel | None] | None:
         """The same in compiled code, all of it; None where there is none."""
         event = None if self._event is None else self._event.compiled(self._floor, self._rule.top_event)
