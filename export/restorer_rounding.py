@@ -64,9 +64,7 @@ def nearest_onnx(on: Calibration, fp32: Path, int8: Path) -> tuple[Scales, dict[
         scales = restorer_onnx.quantise(source, tried, on.planes, method)
         error = on.error(restorer_onnx.run_integer(tried, on.planes, scales[1]))
         found[error] = (tried.read_bytes(), scales, {"rounding": rounding, "ranges": method})
-    data, scales, chosen = found[min(found)]
-    int8.write_bytes(data)
-    return scales, chosen
+    return _kept(found, int8)
 
 
 def nearest_tflite(on: Calibration, fp32: Path, int8: Path) -> tuple[Scales, dict[str, str]]:
@@ -87,6 +85,11 @@ def nearest_tflite(on: Calibration, fp32: Path, int8: Path) -> tuple[Scales, dic
         scales = restorer_tflite.quantise(source, tried, on.planes, outside)
         error = on.error(restorer_tflite.run_integer(tried, on.planes, scales[1]))
         found[error] = (tried.read_bytes(), scales, {"tflite_rounding": rounding, "tflite_ranges": method})
+    return _kept(found, int8)
+
+
+def _kept(found: dict[float, Any], int8: Path) -> tuple[Scales, dict[str, str]]:
+    """Write the graph of the least error, of (graph, scales, what was chosen) by error; the rest of it."""
     data, scales, chosen = found[min(found)]
     int8.write_bytes(data)
     return scales, chosen
