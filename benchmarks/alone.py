@@ -22,7 +22,6 @@ import numpy as np
 from benchmarks.command import on_cores
 from onboard import group, loop
 from onboard.ahead import Part
-from onboard.change.prescan import cells_of
 from onboard.clock import Stages
 from onboard.config import DetectConfig
 from onboard.errors import InputError
@@ -96,14 +95,14 @@ def _in_turn(
     """`look_ahead` without threads."""
     buffer = np.empty(largest(chunks) * CELL * CELL * bands, dtype=np.uint16)
     looker, comparer = workers[0]
-    reader.expect([window_of(chunk, grid, displacement.of_cells(*cells_of(chunk))) for chunk in chunks])
+    reader.expect([window_of(chunk, grid, displacement.of_chunk(chunk)) for chunk in chunks])
     for chunk in chunks:
         if skip is not None and skip(chunk):
             yield Part(chunk, skipped=True)
             continue
         try:
             with stages.time("read"):
-                pixels = read_chunk(reader, chunk, grid, bands, displacement.of_cells(*cells_of(chunk)), buffer)
+                pixels = read_chunk(reader, chunk, grid, bands, displacement.of_chunk(chunk), buffer)
         except InputError as error:
             yield Part(chunk, fault=error)
             continue

@@ -19,7 +19,6 @@ import numpy as np
 
 from onboard.abreast import lending
 from onboard.change.look import Look, Looker
-from onboard.change.prescan import cells_of
 from onboard.change.registration import Displacement
 from onboard.clock import Stages
 from onboard.compare import Compared, Comparer
@@ -76,7 +75,7 @@ def look_ahead(
 
     def read(index: int) -> Part:
         chunk, begun = chunks[index], stages.now()
-        moves = displacement.of_cells(*cells_of(chunk))
+        moves = displacement.of_chunk(chunk)
         try:
             with stages.time("read"):
                 pixels = read_chunk(reader, chunk, grid, bands, moves, buffers[index % len(buffers)])
@@ -92,7 +91,7 @@ def look_ahead(
         found = comparer.compare(seen.records, part.chunk)
         return replace(part, look=seen, compared=found, scored=stages.now())
 
-    reader.expect([window_of(chunk, grid, displacement.of_cells(*cells_of(chunk))) for chunk in chunks])
+    reader.expect([window_of(chunk, grid, displacement.of_chunk(chunk)) for chunk in chunks])
     free_to_look = lending(look, workers)
     with ExitStack() as stack:
         reading = stack.enter_context(ThreadPoolExecutor(1, "read"))

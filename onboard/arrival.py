@@ -13,7 +13,7 @@ import numpy as np
 
 from onboard.change.look import Looker
 from onboard.change.pair import Comparison
-from onboard.change.prescan import Frozen, Looked, PreScan, cells_of, fit_pairs, statistics_from_list
+from onboard.change.prescan import Frozen, Looked, PreScan, fit_pairs, statistics_from_list
 from onboard.change.registration import Displacement
 from onboard.change.rule import ScoreRule
 from onboard.clock import Stages
@@ -109,7 +109,7 @@ class Arrival:
         reader.expect([part.window for part in parts])
         displacement = scan.displacement([in_parts(chunk, self.config.chunk_px) for chunk in sample], newest)
         grid = self.acquisition.grid
-        reader.expect([window_of(part, grid, displacement.of_cells(*cells_of(part))) for part in parts])
+        reader.expect([window_of(part, grid, displacement.of_chunk(part)) for part in parts])
         return displacement, scan.look(parts, displacement, encode=self.rule.latent > 0)
 
     def _parts(self, chunks: Sequence[Chunk]) -> list[Chunk]:

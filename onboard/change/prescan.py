@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onboard.abreast import side_by_side
 from onboard.change.event import EventHead
@@ -121,7 +120,7 @@ class PreScan:
 
         def look(worker: tuple[Looker, U16], part: Chunk) -> Records | None:
             looker, buffer = worker
-            moves = displacement.of_cells(*cells_of(part))
+            moves = displacement.of_chunk(part)
             try:
                 pixels = read_chunk(self._reader, part, self._grid, len(self._bands), moves, buffer)
             except InputError:
@@ -163,9 +162,3 @@ def fit_pairs(
     )
     models = fit_history(now, statistics, old, rule, bands, output, history, event, threads)
     return {one.key: model for one, model in zip(past, models, strict=True) if model is not None}
-
-
-def cells_of(chunk: Chunk) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(rows, cols) of a chunk's cells on the grid, row by row."""
-    rows, cols = np.divmod(np.arange(chunk.cells), chunk.cols)
-    return rows + chunk.row, cols + chunk.col

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from onboard.abreast import side_by_side
 from onboard.change.record import FINE, FINE_PX, Records, is_clear
 from onboard.native.library import kernels
 from onboard.native.pixels import correlations
+from onboard.sense.chunks import Chunk
 from onboard.sense.grid import CELL
 from onboard.sense.tiles import U8
 
@@ -30,6 +33,8 @@ MAX_BLOCKS = 96
 CAUCHY_PX = 1.0
 SLOPE_PRIOR = 1.2
 AGREEMENT_PX = 1.5
+STILL_PX = 0.499
+"""Below it nothing rounds to a whole pixel."""
 MIN_AGREEMENT = 0.2
 """Share of the peaks that must lie within `AGREEMENT_PX` of a displacement."""
 
@@ -56,6 +61,24 @@ class Displacement:
         where = np.stack([np.ones(len(rows)), rows + 0.5, cols + 0.5], axis=1)
         moved: NDArray[np.int64] = np.clip(np.rint(where @ self.plane), -SEARCH_PX, SEARCH_PX).astype(np.int64)
         return moved
+
+    def of_chunk(self, chunk: Chunk) -> NDArray[np.int64]:
+        """The same for the cells of a chunk, row by row."""
+        if self._rests(chunk):
+            return np.zeros((chunk.cells, 2), np.int64)
+        rows, cols = np.divmod(np.arange(chunk.cells), chunk.cols)
+        return self.of_cells(rows + chunk.row, cols + chunk.col)
+
+    def _rests(self, chunk: Chunk) -> bool:
+        """Whether no cell of a chunk is moved: those in its corners are what is moved most."""
+        sides = (chunk.row + 0.5, chunk.row + chunk.rows - 0.5), (chunk.col + 0.5, chunk.col + chunk.cols - 0.5)
+        return all(abs(a + b * row + c * col) < STILL_PX for a, b, c in self._axes for row, col in product(*sides))
+
+    @cached_property
+    def _axes(self) -> list[list[float]]:
+        """The plane's coefficients along y and along x."""
+        found: list[list[float]] = self.plane.T.tolist()
+        return found
 
     def moves(self, rows: int, cols: int) -> bool:
         """Whether any cell of a grid is moved at all."""

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.downlink.context import REACH, in_context
+from onboard.downlink.context import in_context
 from onboard.downlink.estimate import HEADER_BYTES, estimate_bytes
 from onboard.downlink.ladder import WORTH, Rung
 from onboard.downlink.product import Product, encode
@@ -81,7 +81,7 @@ class Chooser:
         weight = np.ones(chunk.cells, dtype=np.float32) if area is None else area
         if self._priority is not None:
             weight = weight * self._priority[_block(chunk)].reshape(-1)
-        probability = self._in_context(chunk)
+        probability = in_context(self._scores, _block(chunk)).reshape(-1)
         worth = probability * weight * WORTH[Rung.LOSSLESS]
         hopeful = np.flatnonzero(worth > self._floor * self._smallest)
         if not hopeful.size:
@@ -119,13 +119,6 @@ class Chooser:
         found = [new for new in self._candidates if new.value * WORTH[Rung.LOSSLESS] > self._floor * new.size]
         self._candidates.clear()
         return found
-
-    def _in_context(self, chunk: Chunk) -> F32:
-        """Probabilities of a chunk's cells among what has been seen, float32 (cells,)."""
-        top, left = max(0, chunk.row - REACH), max(0, chunk.col - REACH)
-        near = self._scores[top : chunk.row + chunk.rows + REACH, left : chunk.col + chunk.cols + REACH]
-        rows, cols = chunk.row - top, chunk.col - left
-        return in_context(near)[rows : rows + chunk.rows, cols : cols + chunk.cols].reshape(-1)
 
     def _keep(self, density: float, size: float) -> None:
         """Count it in and the worst out; what has been out once sets the floor."""

@@ -12,6 +12,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from onboard.native import cells
+from onboard.native.library import kernels
+
 KERNEL = np.array([1, 4, 6, 4, 1], dtype=np.float32) / 16
 REACH = 2
 """Cells that the kernel reaches to each side."""
@@ -19,12 +22,24 @@ REACH = 2
 F32 = NDArray[np.float32]
 
 
-def in_context(score: F32) -> F32:
+def in_context(score: F32, block: tuple[slice, slice] | None = None) -> F32:
     """Probabilities in context, float32 (rows, cols), 0 where neither the cell nor any near it is known.
 
     Args:
         score: float32 (rows, cols), 0 or more; nan where unknown.
+        block: rows and columns that are asked for; None: all.
     """
+    (top, bottom, _), (left, right, _) = (
+        side.indices(length) for side, length in zip(block or np.s_[:, :], score.shape, strict=True)
+    )
+    if kernels() is not None:
+        return cells.in_context(score, top, left, bottom - top, right - left)
+    first_row, first_col = max(0, top - REACH), max(0, left - REACH)
+    found = _in_context(score[first_row : bottom + REACH, first_col : right + REACH])
+    return found[top - first_row : bottom - first_row, left - first_col : right - first_col]
+
+
+def _in_context(score: F32) -> F32:
     known = ~np.isnan(score)
     own = np.where(known, score, np.float32(0))
     weight, total = _smooth(np.stack([known.astype(np.float32), own]))

@@ -39,11 +39,11 @@ def estimate_bytes(dn: NDArray[np.uint16], rows: NDArray[np.intp], cols: NDArray
     samples[half] //= 4
     counted[half] = 2 * (CELL // 2 - 1)
     weight = 0.131 / math.log(2) / LOG_STEPS * samples / counted
-    size = np.full(len(rows), HEADER_BYTES + 0.389 * samples.sum())
     sums = _residual_logs if kernels() is None or dn.strides[2] != dn.itemsize else residual_logs
-    for each, of_band in zip(sums(dn, rows, cols, half, _logs()).T, weight, strict=True):
-        size += of_band * each
-    return size.astype(np.float32)
+    parts = np.empty((1 + len(dn), len(rows)))
+    parts[0] = HEADER_BYTES + 0.389 * samples.sum()
+    np.multiply(sums(dn, rows, cols, half, _logs()).T, weight[:, None], out=parts[1:])
+    return np.asarray(np.add.reduce(parts, axis=0), dtype=np.float32)  # one after the other
 
 
 def _residual_logs(

@@ -60,7 +60,7 @@ class Mean:
         records = np.zeros(2, dtype=record_dtype(1, ("B02",)))
         records["fine"] = int(dn.mean())
         self.busy.release()
-        return Look(records, np.ones(dn.shape[1:], dtype=bool))
+        return Look(records, np.ones(dn.shape[1:], dtype=bool), np.ones(len(records), np.float32))
 
 
 class Row:

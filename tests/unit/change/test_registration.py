@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from onboard.change.record import FINE_PX, FLAG_CLEAR, record_dtype
 from onboard.change.registration import SEARCH_PX, Displacement, Sample, estimate
+from onboard.sense.chunks import plan_chunks
 from onboard.sense.grid import CELL
 from onboard.sense.tiles import sub_cell_means
 
@@ -154,3 +155,11 @@ def test_cells_move_by_whole_pixels_of_the_plane_within_the_search(plane, rows, 
         exact = plane[0] + plane[1] * (row + 0.5) + plane[2] * (col + 0.5)
         assert np.abs(pixels - np.clip(exact, -SEARCH_PX, SEARCH_PX)).max() <= 0.5 + 1e-9
     assert Displacement(plane).moves(rows, cols) == found.any()
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.3, 0.498, 0.4995, 0.5, 3.2])
+def test_cells_of_a_chunk_are_moved_as_they_are_one_by_one(offset):
+    found = Displacement(np.array([[offset, -offset], [0.0001, 0.0], [0.0, -0.0002]]))
+    for chunk in plan_chunks(40, 60, (512, 512)):
+        rows, cols = np.mgrid[chunk.row : chunk.row + chunk.rows, chunk.col : chunk.col + chunk.cols]
+        assert (found.of_chunk(chunk) == found.of_cells(rows.ravel(), cols.ravel())).all()

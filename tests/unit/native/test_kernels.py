@@ -19,6 +19,7 @@ from onboard.change.seen import Pair
 from onboard.change.subcells import INPUT_STEP, INPUT_ZERO
 from onboard.change.usual import fit_history
 from onboard.clock import Stages
+from onboard.downlink.context import in_context
 from onboard.downlink.estimate import estimate_bytes
 from onboard.infer.bundle import Tensor, load_bundle, shipped_bundles
 from onboard.infer.runtime import load_encoder
@@ -117,6 +118,18 @@ def test_a_look(compiled, by_numpy, bundle, damage):
     assert (mine.valid == twin.valid).all()
     assert (mine.visible() == twin.visible()).all()
     assert mine.whole == twin.whole == (damage == "none")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (16, 16), (37, 29)], ids=str)
+def test_probabilities_in_context(compiled, by_numpy, shape):
+    rng = np.random.default_rng(14)
+    score = rng.random(shape, dtype=np.float32)
+    score[rng.random(shape) < 0.4] = np.nan
+    whole = by_numpy(in_context, score)
+    assert (in_context(score) == whole).all()
+    for block in (np.s_[: (shape[0] + 1) // 2, shape[1] // 2 :], np.s_[shape[0] // 3 :, : shape[1]]):
+        assert (in_context(score, block) == whole[block]).all()
+        assert (by_numpy(in_context, score, block) == whole[block]).all()
 
 
 def test_clouds(compiled, by_numpy, bundle):
