@@ -7,6 +7,7 @@ import json
 import math
 import mmap
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -134,6 +135,13 @@ def warm(folder: Path) -> None:
         with file.open("rb", buffering=0) as stream:
             while stream.readinto(buffer):
                 pass
+
+
+def copied(store: Path, to: Path) -> Path:
+    """A copy of a store, on the disk: what is still to be written would be, beside what is measured."""
+    shutil.copytree(store, to)
+    os.sync()
+    return to
 
 
 def cool(folder: Path) -> float:

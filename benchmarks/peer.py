@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import granule
-from benchmarks.command import detect, warm
+from benchmarks.command import copied, detect, warm
 from onboard.sense.grid import CELL
 
 LOW, HIGH = 4.0, 9.0
@@ -51,8 +51,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for past in passes[:-1]:
             detect([past], Path(name) / "past", seeded, None, ["--bundle", args.bundle])
         for number in range(args.repeat):  # side by side: whatever disturbs the machine disturbs all three
-            store = Path(name) / f"store-{number}"
-            shutil.copytree(seeded, store)
+            store = copied(seeded, Path(name) / f"store-{number}")
             for folder in passes:
                 warm(folder)
             ours.append(detect([passes[-1]], Path(name) / "out", store, None, ["--bundle", args.bundle]).tiles_per_s)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import alone, budget, decode, granule
-from benchmarks.command import Measured, cool, detect, warm
+from benchmarks.command import Measured, cool, copied, detect, warm
 
 PLAIN = ("--score", "cosine")
 OVERHEAD = ("rest",)
@@ -129,7 +129,7 @@ def _once(stream: Path, seeded: Path, case: Case, options: list[str]) -> tuple[M
     """The run, and the share of the pass that stayed in the page cache where it was to be cold."""
     work = Path(tempfile.mkdtemp(dir=seeded.parent))
     try:
-        shutil.copytree(seeded, work / "store")
+        copied(seeded, work / "store")
         left = cool(stream) if case.cold else 0.0
         if not case.cold:
             warm(stream)
@@ -141,7 +141,7 @@ def _once(stream: Path, seeded: Path, case: Case, options: list[str]) -> tuple[M
 def _alone(stream: Path, seeded: Path, bundle: str, case: Case) -> dict[str, float]:
     work = Path(tempfile.mkdtemp(dir=seeded.parent))
     try:
-        shutil.copytree(seeded, work / "store")
+        copied(seeded, work / "store")
         score = case.options[-1] if case.options else None
         return alone.stages(stream, work / "store", {"bundle": bundle, "score": score})
     finally:

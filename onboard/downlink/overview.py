@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from onboard.downlink.estimate import estimate_image_bytes
 from onboard.downlink.ladder import Rung
 from onboard.downlink.product import Product, encode
 from onboard.sense.acquisition import BandInfo
@@ -67,15 +68,18 @@ def overview(
     products.append(_new(replace(whole, rung=Rung.SCORES, bands=(SCORE,), dn=dn[None]), everything, "zip"))
     if thumbnail is not None:
         small = replace(whole, rung=Rung.THUMBNAIL, bands=tuple(thumbnail.bands), dn=thumbnail.dn)
-        products.append(_new(small, everything, "j2k"))
+        size = estimate_image_bytes(small.dn)
+        products.append(_new(small, everything, "raw", size))  # what takes long to code waits with the candidates
     return products
 
 
-def _new(product: Product, value: float, codec: str) -> NewProduct:
+def _new(product: Product, value: float, codec: str, size: int | None = None) -> NewProduct:
+    """A product for the queue; with a size that is only estimated, one that is still to be coded."""
     payload = encode(product, codec)
     return NewProduct(
-        product.row, product.col, product.score, value, payload, len(payload), rung=product.rung, coded=True
-    )
+        product.row, product.col, product.score, value, payload, len(payload) if size is None else size,
+        rung=product.rung, coded=size is None,
+    )  # fmt: skip
 
 
 def _mask(cells: NDArray[np.bool_]) -> NDArray[np.bool_] | None:

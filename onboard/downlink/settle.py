@@ -1,8 +1,9 @@
 """Codes what the queue holds for the ground, from the store alone, once the stream has been looked at.
 
 First the cells that fit the budget, but those asked for to the bit, are merged into regions and added as lossy chips,
-which go down before them; then the cells that still fit are made JPEG 2000 in place, best first. Every step is a
-transaction: broken off in between, it continues at the next run; until then a candidate stays the whole product it was.
+which go down before them; then the cells that still fit, and passes at one pixel a cell, are made JPEG 2000 in place,
+best first. Every step is a transaction: broken off in between, it continues at the next run; until then a candidate
+stays the whole product it was.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ def settle(queue: Queue, budget_bytes: int, lossless: bool = True) -> int:
         how many were damaged in the store and have been dropped.
     """
     damaged = _add_regions(queue, budget_bytes)
-    while lossless and (waiting := [item for item in queue.fitting(budget_bytes) if not item.coded]):
+    while waiting := [
+        item for item in queue.fitting(budget_bytes) if not item.coded and (lossless or item.rung is not Rung.LOSSLESS)
+    ]:
         for start in range(0, len(waiting), BATCH):
             coded: list[tuple[int, bytes | None]] = []
             for item in waiting[start : start + BATCH]:
