@@ -1,4 +1,5 @@
-/* What the kernels share. C11 with a few of GCC's and Clang's attributes; no Python in it, and no state but a table.
+/* What the kernels share. C11 with a few of GCC's and Clang's attributes; no Python in it, and no state but what a library
+   finds out as it is loaded (crc.c).
 
    Rules: every kernel gives the bits that the NumPy code beside its caller gives (`tests/unit/native`); it allocates
    nothing, keeps to the arrays that it was handed, and believes their sizes: whoever calls it has checked them. Floating

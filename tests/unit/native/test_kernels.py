@@ -86,7 +86,7 @@ def test_distances_of_latents(compiled, by_numpy):
 
 def test_checksums_of_any_length(compiled):
     rng = np.random.default_rng(1)
-    for size in (5, 16, 20, 35, 64):
+    for size in (5, 16, 20, 35, 64, 67, *range(68, 90), 132, 494, 512):
         raw = rng.integers(0, 256, (9, size), dtype=np.uint8)
         assert checksum_bytes(raw.view(f"V{size}").reshape(-1), size - 4).tolist() == [
             zlib.crc32(line[:-4].tobytes()) for line in raw
