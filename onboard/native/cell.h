@@ -9,6 +9,7 @@
 
 #define ONE 256.0f
 #define MAX_TOP 32
+#define KEPT 8 /* greatest of so many are found without branches; it is written for eight */
 
 /* A linear map of both looks: on the 10 m bands of the past, then of the new look; on the others likewise, and on ONE.
    `rows` is a multiple of ROWS; those that fill it up are zero and change nothing. */
@@ -67,8 +68,38 @@ INLINE void hide_coarse(uint64_t hidden, float *values) {
             if (is_hidden(hidden, i / BLOCK, i % BLOCK)) values[i % BLOCK] = 0;
 }
 
-/* The `top` greatest of n values, rising. */
-INLINE void greatest(const float *values, int n, int64_t top, float *out) {
+/* Of two vectors lane by lane the greater number first. */
+INLINE void in_order(Some *a, Some *b) {
+    const Which first = *a > *b;
+    const Some greater = choose(first, *a, *b);
+    *b = choose(first, *b, *a);
+    *a = greater;
+}
+
+INLINE Some greater_of(Some a, Some b) { return choose(a > b, a, b); }
+
+/* Eight vectors lane by lane, falling: a network of nineteen comparisons (D. E. Knuth, The Art of Computer Programming 3,
+   5.3.4). */
+INLINE void sorted(Some v[KEPT]) {
+    static const uint8_t pairs[19][2] = {{0, 1}, {2, 3}, {4, 5}, {6, 7}, {0, 2}, {1, 3}, {4, 6}, {5, 7}, {1, 2}, {5, 6},
+                                         {0, 4}, {3, 7}, {1, 5}, {2, 6}, {1, 4}, {3, 6}, {2, 4}, {3, 5}, {3, 4}};
+    _Pragma("GCC unroll 19")
+    for (int i = 0; i < 19; i++) in_order(&v[pairs[i][0]], &v[pairs[i][1]]);
+}
+
+/* Of two falling sequences of eight, lane by lane, the eight greatest, falling: the greater of one's i-th and the other's
+   i-th from the end are those; they rise and fall, and three rounds of comparisons order them. */
+INLINE void merged(Some v[KEPT], const Some others[KEPT]) {
+    for (int i = 0; i < KEPT; i++) v[i] = greater_of(v[i], others[KEPT - 1 - i]);
+    _Pragma("GCC unroll 3")
+    for (int apart = KEPT / 2; apart; apart /= 2)
+        _Pragma("GCC unroll 8")
+        for (int i = 0; i < KEPT; i++)
+            if (!(i & apart)) in_order(&v[i], &v[i + apart]);
+}
+
+/* The `top` greatest of n values, a multiple of LANES, rising; any number of them. */
+INLINE void many_greatest(const float *values, int n, int64_t top, float *out) {
     int64_t held = 0;
     for (int i = 0; i < n; i++) {
         const float v = values[i];
@@ -82,6 +113,32 @@ INLINE void greatest(const float *values, int n, int64_t top, float *out) {
         for (; at > 0 && out[at - 1] > v; at--) out[at] = out[at - 1];
         out[at] = v;
     }
+}
+
+/* The same: without a branch that depends on the values where there are no more than KEPT. */
+INLINE void greatest(const float *values, int n, int64_t top, float *out) {
+    if (top > KEPT) {
+        many_greatest(values, n, top, out);
+        return;
+    }
+    Some found[KEPT], others[KEPT];
+    for (int first = 0; first < n; first += KEPT * LANES) {
+        for (int i = 0; i < KEPT; i++) {
+            if (first + i * LANES < n) memcpy(&others[i], values + first + i * LANES, sizeof(Some));
+            else others[i] = (Some){0} - __builtin_inff();
+        }
+        sorted(others);
+        if (first) merged(found, others);
+        else memcpy(found, others, sizeof found);
+    }
+    _Pragma("GCC unroll 3")
+    for (int apart = 1; apart < LANES; apart *= 2) {
+        for (int i = 0; i < KEPT; i++)
+            _Pragma("GCC unroll 8")
+            for (int lane = 0; lane < LANES; lane++) others[i][lane] = found[i][lane ^ apart];
+        merged(found, others);
+    }
+    for (int64_t i = 0; i < top; i++) out[i] = found[top - 1 - i][0];
 }
 
 /* Mean in the order of NumPy's sums over a last axis of fewer than 128. */

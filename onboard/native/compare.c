@@ -22,7 +22,7 @@ typedef struct {
 } Usual;
 
 INLINE float top_root_mean(const float *squares, int n, int64_t top) {
-    float roots[MAX_TOP];
+    float roots[MAX_TOP] = {0};
     greatest(squares, n, top, roots);
     for (int64_t i = 0; i < top; i++) roots[i] = sqrtf(roots[i]);
     return mean(roots, top);

@@ -44,7 +44,7 @@ INLINE float positive(float x) { return x > 0 ? x : 0; }
 /* How far the mean of the greatest log odds exceeds the floor. */
 INLINE float event_evidence(const Cell *cell, const Layout *layout, const Head *head) {
     Some odds[QUARTERS * PARTS];
-    float top[MAX_TOP];
+    float top[MAX_TOP] = {0};
     log_odds(cell, layout, head, odds);
     greatest((float *)odds, SUB, head->top, top);
     return positive(mean(top, head->top) - head->floor);
