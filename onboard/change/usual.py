@@ -169,14 +169,14 @@ def _usual_spectra(seen: Seen, usable: NDArray[np.bool_], rule: ScoreRule) -> tu
     moments = np.zeros((bands + 1, bands + 1))
     for some in cells:
         spectra = np.concatenate([seen.coarse[:, some][:, usable[some]], np.ones((1, int(usable[some].sum())))])
-        moments += spectra @ spectra.T  # quarters of whole numbers, exact
+        moments += np.dot(spectra, spectra.T)  # quarters of whole numbers, exact
     mean, covariance = _standardised(moments)
     inverse = np.linalg.inv(covariance + rule.shrink * np.eye(bands))
     whiten = np.linalg.cholesky(inverse).T  # |W (x - mean)|^2 is the squared Mahalanobis distance
     unusual: F64 = np.empty(usable.shape)
     for some in cells:
         spectra = seen.coarse[:, some].reshape(bands, -1).astype(np.float64)
-        off = whiten @ (INPUT_STEP * (spectra - INPUT_ZERO) - mean[:, None])
+        off = np.dot(whiten, INPUT_STEP * (spectra - INPUT_ZERO) - mean[:, None])
         unusual[some] = (off**2).mean(axis=0).reshape(-1, unusual.shape[1])
     return (mean, whiten), damping(unusual, rule)
 
@@ -204,7 +204,7 @@ def _predictions(a: Seen, b: Seen, valid: NDArray[np.bool_], ridge: float) -> tu
     fine, bands, count = len(a.fine), len(a.fine) + len(a.others), int(valid.sum())
     moments = np.zeros((2 * bands + 1, 2 * bands + 1))
     for both in _blocks(a, b, valid):
-        moments += both @ both.T
+        moments += np.dot(both, both.T)  # other passes are learnt from meanwhile: `@` keeps the interpreter's lock
     mean, covariance = _standardised(moments)
     maps, rows = [], []
     for source, target in ((np.s_[bands:], np.s_[:fine]), (np.s_[:bands], np.s_[bands : bands + fine])):
@@ -220,8 +220,8 @@ def _predictions(a: Seen, b: Seen, valid: NDArray[np.bool_], ridge: float) -> tu
     weights, left, end = np.concatenate(rows), np.empty((2 * fine, count), np.float32), 0
     for both in _blocks(a, b, valid):
         start, end = end, end + both.shape[1]
-        left[:, start:end] = np.abs(weights @ both)
-    spread = 1.4826 * np.median(left, axis=1, overwrite_input=True).astype(np.float64)
+        left[:, start:end] = np.abs(np.dot(weights, both))
+    spread = 1.4826 * medians_of_rows(left).astype(np.float64)
     return (maps[0], spread[:fine]), (maps[1], spread[fine:])
 
 
@@ -233,6 +233,16 @@ def _blocks(a: Seen, b: Seen, valid: NDArray[np.bool_]) -> Iterator[F64]:
         shown = valid[:, cells]
         both = np.concatenate([a.spectra(cells), b.spectra(cells), np.ones((1, *shown.shape), np.float32)])
         yield (both.reshape(len(both), -1) if shown.all() else both[:, shown]).astype(np.float64)
+
+
+def medians_of_rows(values: F32) -> F32:
+    """Of each row, float32 (R,), as `np.median` but in half the time; the rows are left in another order."""
+    middle, odd = divmod(values.shape[1], 2)
+    if not values.size:
+        return np.full(len(values), np.nan, np.float32)
+    values.partition(middle, axis=1)
+    upper = values[:, middle]
+    return upper if odd else np.asarray((values[:, :middle].max(axis=1) + upper) / 2, dtype=np.float32)
 
 
 def _median_spread(values: F32, smallest: float) -> tuple[float, float]:
