@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import thread_time
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -79,9 +80,12 @@ def measure(stream: str, store: Path, config: DetectConfig) -> dict[str, float]:
     with timed.time("load model"):
         bundle = load_bundle(config.bundle)
         encoder = load_encoder(bundle, config.runtime, config.precision, batch=config.batch)
-    loop.look_ahead = _in_turn  # type: ignore[assignment]
-    group.ThreadPoolExecutor = _AtOnce  # type: ignore[misc, assignment]
-    with Store(store) as opened, timed.time("rest"):
+    with (
+        patch.object(loop, "look_ahead", _in_turn),
+        patch.object(group, "ThreadPoolExecutor", _AtOnce),
+        Store(store) as opened,
+        timed.time("rest"),
+    ):
         run = loop.Detector(config, bundle, encoder, opened, timed).detect([open_stream(stream)])
     assert not run.refused, run.refused
     timed.seconds.pop("code", None)

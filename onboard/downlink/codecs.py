@@ -17,7 +17,7 @@ from openjpeg.utils import PhotometricInterpretation, encode_array
 from rasterio.io import MemoryFile
 
 from onboard.downlink import lossy
-from onboard.downlink.mosaic import lay_out, take_apart
+from onboard.downlink.mosaic import as_bytes, lay_out, take_apart
 
 CODECS = ("j2k", "raw", "klt", "zip")
 """By their number in the format."""
@@ -47,8 +47,8 @@ def encode_samples(codec: str, dn: U16, half: Sequence[int], cells: Mask, offset
     if codec == "klt":
         made = lossy.code(dn, half, offset, cells)
         return None if made is None else made[0] + _to_j2k(made[1])
-    image = lay_out(_filled(dn, cells), half)
-    return image.astype(">u2").tobytes() if codec == "raw" else _to_j2k(image)
+    filled = _filled(dn, cells)
+    return as_bytes(filled, half) if codec == "raw" else _to_j2k(lay_out(filled, half))
 
 
 def decode_samples(codec: str, data: bytes, half: Sequence[int], cells: Mask, shape: Shape) -> U16:

@@ -12,18 +12,27 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from onboard.native import pixels
+from onboard.native.library import kernels
+
 U16 = NDArray[np.uint16]
 
 
 def halved(dn: U16) -> list[int]:
     """Bands of (B, H, W) whose 2 x 2 blocks are constant (20 m brought to 10 m by replication)."""
-    bands, height, width = dn.shape
+    height, width = dn.shape[1:]
     if height % 2 or width % 2:
         return []
+    compiled = kernels() is not None and dn.strides[2] == dn.itemsize
+    found: list[int] = np.flatnonzero(pixels.halved(dn) if compiled else _halved(dn)).tolist()
+    return found
+
+
+def _halved(dn: U16) -> NDArray[np.bool_]:
     pairs = np.ascontiguousarray(dn).view(np.uint32)  # two pixels beside each other, in either order
     upper = pairs[:, ::2]
-    differs = ((upper ^ pairs[:, 1::2]) | ((upper >> 16) ^ (upper & 0xFFFF))).reshape(bands, -1).any(axis=1)
-    return [int(band) for band in np.flatnonzero(~differs)]
+    differs = (upper ^ pairs[:, 1::2]) | ((upper >> 16) ^ (upper & 0xFFFF))
+    return np.asarray(~differs.reshape(len(dn), -1).any(axis=1))
 
 
 def split(dn: NDArray[np.generic], half: Sequence[int]) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
@@ -73,8 +82,17 @@ def unstack(image: U16, half: int, shape: tuple[int, int, int]) -> tuple[U16, U1
 
 def lay_out(dn: U16, half: Sequence[int]) -> U16:
     """One image, uint16 (rows, W), of (B, H, W); the bands `half` at half size, which loses nothing of them."""
+    if not half:
+        return dn.astype(np.uint16, copy=False).reshape(-1, dn.shape[2])
     full, small = split(dn, half)
     return stack(full.astype(np.uint16, copy=False), small.astype(np.uint16, copy=False))
+
+
+def as_bytes(dn: U16, half: Sequence[int]) -> bytes:
+    """The same image, big-endian."""
+    if kernels() is not None and dn.dtype == np.uint16 and dn.strides[2] == dn.itemsize:
+        return pixels.laid_out(dn, half)
+    return lay_out(dn, half).astype(">u2").tobytes()
 
 
 def take_apart(image: U16, half: Sequence[int], shape: tuple[int, int, int]) -> U16:

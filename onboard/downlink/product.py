@@ -64,6 +64,10 @@ _DICTIONARY = (
 """What most texts share, for zlib to refer to: a part of the format."""
 
 
+_WINDOW_BITS, _MEMORY_LEVEL = 12, 4
+"""Of zlib, for texts of a kilobyte: what it would clear for longer ones costs more than packing them."""
+
+
 class ProductError(OnboardError):
     """The bytes are no product, of another version, or damaged."""
 
@@ -132,7 +136,7 @@ def encode(product: Product, codec: str = "j2k") -> bytes:
         text["cells"] = np.packbits(cells).tobytes().hex()
     if product.restored is not None:
         text["restored"] = dict(product.restored)
-    packer = zlib.compressobj(9, zdict=_DICTIONARY)
+    packer = zlib.compressobj(9, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL, zdict=_DICTIONARY)
     packed = packer.compress(json.dumps(text, sort_keys=True, separators=(",", ":")).encode()) + packer.flush()
     head = _HEAD.pack(
         MAGIC, VERSION, product.rung, CODECS.index(codec), product.cell_px, product.row, product.col, *cells.shape,

@@ -1,5 +1,5 @@
 """Pixels by compiled code, and the file that they lie in. Twins: `change.look`, `change.registration`, `sense.prescan`,
-`sense.blocks`, `downlink.estimate`."""
+`sense.blocks`, `downlink.estimate`, `downlink.mosaic`."""
 
 from __future__ import annotations
 
@@ -63,6 +63,31 @@ def count_values(dn: NDArray[np.uint16], valid: Mask | None, counts: NDArray[np.
         raise ValueError(f"{dn.dtype} with strides {dn.strides}")
     where = 0 if valid is None else pointer(valid, np.bool_)
     kernels().onboard_histogram(address(dn), height, width, dn.strides[0] // 2, where, pointer(counts, np.int64))
+
+
+def halved(dn: NDArray[np.uint16]) -> Mask:
+    """Of which bands of (B, H, W), H and W even, all 2 x 2 blocks are constant: bool (B,)."""
+    bands, height, width = dn.shape
+    if dn.dtype != np.uint16 or dn.strides[2] != 2 or height % 2 or width % 2:
+        raise ValueError(f"{dn.dtype} {dn.shape} with strides {dn.strides}")
+    found = np.empty(bands, np.bool_)
+    kernels().onboard_halved(address(dn), bands, height, width, dn.strides[0] // 2, dn.strides[1] // 2, address(found))
+    return found
+
+
+def laid_out(dn: NDArray[np.uint16], half: Sequence[int]) -> bytes:
+    """(B, H, W) as one image of big-endian numbers (`downlink.mosaic.lay_out`); H and W even where bands are halved."""
+    bands, height, width = dn.shape
+    pairs = (len(half) + 1) // 2
+    if dn.dtype != np.uint16 or dn.strides[2] != 2 or (half and (height % 2 or width % 2)):
+        raise ValueError(f"{dn.dtype} {dn.shape} with strides {dn.strides}")
+    halved = np.zeros(bands, np.uint8)
+    halved[list(half)] = 1
+    image = np.empty(((bands - len(half)) * height + pairs * (height // 2), width), ">u2")
+    kernels().onboard_lay_out(
+        address(dn), bands, height, width, dn.strides[0] // 2, dn.strides[1] // 2, address(halved), image.ctypes.data
+    )
+    return image.tobytes()
 
 
 def residual_logs(
