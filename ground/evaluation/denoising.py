@@ -18,11 +18,10 @@ from onboard.errors import InputError
 from onboard.restore.destripe import column_offsets, without
 from onboard.restore.enhance import BandScale, Noise
 from onboard.restore.residue import refined
+from onboard.restore.told import STRIPE_PX, Told
 
 F32 = NDArray[np.float32]
 U16 = NDArray[np.uint16]
-STRIPE_PX = 32
-"""Longest wavelength across the columns that counts as stripes."""
 
 
 def evaluate_denoise_natural(folder: Path, sigma: float, seed: int, restorer: Restorer) -> dict[str, Any]:
@@ -60,7 +59,7 @@ def restore_signed(restorer: Restorer, noisy: F32, sigma: float) -> F32:
 
 def evaluate_denoise_scenes(
     folder: Path, snr: float, seed: int, restorer: Restorer, places: Sequence[str] = (), destripe: bool = True,
-    coarse: str = "", told: NDArray[np.float64] | None = None,
+    coarse: str = "", told: Told | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Sentinel-2 scenes as a small sensor of this SNR would see them: mean figures over bands, and of each scene.
 
@@ -110,7 +109,7 @@ def as_seen(clean: Sequence[F32], sensor: Sensor, rng: np.random.Generator) -> t
 
 def cleaned(
     restorer: Restorer, dn: Sequence[U16], full: Sequence[Sequence[float]], sensor: Sensor,
-    destripe: bool, coarse: str, told: NDArray[np.float64] | None = None,
+    destripe: bool, coarse: str, told: Told | None = None,
 ) -> list[F32]:  # fmt: skip
     """What a restorer makes of `as_seen`, at each resolution; see `evaluate_denoise_scenes`."""
     if coarse == "stacked":
@@ -121,7 +120,7 @@ def cleaned(
 
 def _restored(
     restorer: Restorer, dn: U16, full: Sequence[float], sensor: Sensor, destripe: bool,
-    told: NDArray[np.float64] | None,
+    told: Told | None,
 ) -> F32:  # fmt: skip
     offsets = np.stack([column_offsets(plane) if destripe else np.zeros(dn.shape[2], np.int32) for plane in dn])
     scales = [
@@ -133,7 +132,8 @@ def _restored(
         given = without(dn, now[:, None])
         return np.asarray((given - restorer(given, scales)).mean(1), np.float32)
 
-    return restorer(without(dn, refined(offsets, told if destripe else None, scales, taken)[:, None]), scales)
+    offsets = refined(offsets, told if destripe else None, scales, taken, dn.shape[1])
+    return restorer(without(dn, offsets[:, None]), scales)
 
 
 def _apart(found: F32, fine: int) -> list[F32]:

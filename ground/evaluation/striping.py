@@ -54,7 +54,7 @@ def evaluate_stripes(
         offsets = np.stack([column_offsets(plane[rows]) for plane in dn])
         metrics[f"stripes_left_db_{count}_lines"] = stripes_db(without(dn[band], offsets[band]) - wanted) - before
         if network is not None:
-            offsets = _told(network, dn, offsets, [unit for part in full for unit in part], sensor)
+            offsets = _told(network, dn, offsets, [unit for part in full for unit in part], sensor, len(rows))
             left = stripes_db(without(dn[band], offsets[band]) - wanted)
             metrics[f"stripes_left_db_{count}_lines_told"] = left - before
     return {"metrics": metrics}
@@ -71,7 +71,7 @@ def _passed(folder: Path, whole: bool) -> list[F32]:
     return [np.concatenate([pair[i][:, :, : WIDTH // (i + 1)] for pair in pairs], 1) for i in range(2)]
 
 
-def _told(network: Network, dn: U16, offsets: I32, full: Sequence[float], sensor: Sensor) -> I32:
+def _told(network: Network, dn: U16, offsets: I32, full: Sequence[float], sensor: Sensor, lines: int) -> I32:
     """As `onboard.restore.geotiff` does it, on an array."""
     around = halo(network.model)
     wide = np.pad(dn, ((0, 0), (around, around + 1), (around, around + 1)), mode="symmetric")
@@ -91,4 +91,4 @@ def _told(network: Network, dn: U16, offsets: I32, full: Sequence[float], sensor
 
         return column_means(network, scales, *dn.shape[1:], block)
 
-    return refined(offsets, network.model.stripes, scales, taken)
+    return refined(offsets, network.model.stripes, scales, taken, lines)
