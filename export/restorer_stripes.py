@@ -10,22 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ground.scenes.noise import WHOLE, Sensor
-from ground.scenes.striped import striped
-from onboard.restore.destripe import without
-from onboard.restore.enhance import BandScale, restore_image
+from ground.scenes.striped import striped, taken_off
+from onboard.restore.enhance import BandScale
 from onboard.restore.model import Network
-from onboard.restore.residue import LINES
 from onboard.restore.told import NEAR, narrowed, neighbours
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
-LENGTHS = (256, 512, 1024, 2048)
-"""Lines of the passes; from longer ones no more are read for medians."""
+LENGTHS = (256, 512, 1024, 2048, 8192)
+"""Lines of the passes."""
 TURNS = 2
 WIDTH = 352
 PIECE = 448
 """Most lines of one picture in a pass."""
-DRAWS = 3
+DRAWS = 2
 """How often each line of the pictures is in a pass of each length."""
 LEAST = 1e-3
 """Added to the power of each column that tells, as a share of it: what two tell alike is not told twice."""
@@ -35,7 +33,7 @@ LEAST = 1e-3
 class _Pass:
     """Pictures under each other as a sensor sees them; offsets and errors of columns (B, W) in units of full scale."""
 
-    dn: NDArray[np.uint16]  # (B, H, W), no more lines than a denoiser looks at
+    dn: NDArray[np.uint16]  # (B, H, W)
     scales: tuple[BandScale, ...]
     error: F64
     offsets: F64
@@ -85,7 +83,7 @@ def _seen(clean: F32, coarse: int, sensor: Sensor, rng: np.random.Generator) -> 
     seen = striped(clean, coarse, sensor, rng)
     error, known = seen.dn.mean(1) / WHOLE - clean.mean(1, dtype=np.float64), seen.offsets / WHOLE
     left = np.square(narrowed(error - known)).mean(1)
-    return _Pass(seen.dn[:, :LINES].copy(), seen.scales, error, known, 1 / np.maximum(left, 1e-12))
+    return _Pass(seen.dn, seen.scales, error, known, 1 / np.maximum(left, 1e-12))
 
 
 def _fitted(network: Network, passes: Sequence[_Pass]) -> F64:
@@ -107,7 +105,7 @@ def _fitted(network: Network, passes: Sequence[_Pass]) -> F64:
 
 def _telling(network: Network, one: _Pass) -> F64:
     """What is taken off columns and what their offsets are, with their neighbours', ((near + 1) 2 B, W)."""
-    given = without(one.dn, np.rint(one.offsets * WHOLE).astype(np.int32)[:, None])
-    taken = (given.astype(np.int32) - restore_image(network, given, one.scales)).mean(1) / WHOLE
+    offsets = np.rint(one.offsets * WHOLE).astype(np.int32)
+    taken = taken_off(network, one.dn, offsets, one.scales) / WHOLE
     columns = narrowed(np.concatenate([taken, one.offsets]))
     return np.concatenate([neighbours(columns, distance) for distance in range(NEAR + 1)])

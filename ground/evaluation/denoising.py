@@ -201,12 +201,16 @@ def _of_band(found: F32, clean: F32, noisy: F32) -> dict[str, float]:
         "ssim": ssim(found, clean, REFLECTANCE),
         "stripes_db": stripes_db(found - clean),
         "noisy_stripes_db": stripes_db(noisy - clean),
+        "columns_over_clean_db": stripes_db(found) - stripes_db(clean),
+        "noisy_columns_over_clean_db": stripes_db(noisy) - stripes_db(clean),
         "residual_whiteness": whiteness(noisy - found),
     }
 
 
 def stripes_db(error: F32) -> float:
-    """Power of the column means of an error (H, W) in DN at wavelengths under `STRIPE_PX`, dB over one DN squared."""
+    """Power of the column means of an error, or of an image, at wavelengths under `STRIPE_PX`: (H, W) in DN -> dB over
+    one DN squared.
+    """
     columns = error.mean(0, dtype=np.float64)
     spectrum = np.abs(np.fft.rfft(columns - columns.mean())) ** 2 * 2 / len(columns) ** 2
     return float(10 * np.log10(spectrum[np.fft.rfftfreq(len(columns)) > 1 / STRIPE_PX].sum()))

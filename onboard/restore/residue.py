@@ -40,7 +40,7 @@ def refined(
         told: `RestoreModel.stripes`, of all bands, or of each so many; None leaves the offsets as they are.
         scales: of each band.
         taken: what a denoiser takes off each column on average, (B, W), once such offsets are off; `column_means`.
-        lines: that `offsets` were taken from.
+        lines: of the image.
 
     Returns:
         int32 (B, W), each band's of unchanged mean.

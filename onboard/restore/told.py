@@ -2,7 +2,7 @@
 
 A column's mean of what a denoiser takes off is a share of its stripe. What medians took off is stripe and texture, and
 texture is what bands have in common, so that all bands' columns tell of each one's. How far medians are to be believed
-depends on the lines that they saw. Sums are float64 term after term: every processor gives the same bits.
+depends on the lines that there are. Sums are float64 term after term: every processor gives the same bits.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Told:
 
         Args:
             turn: from 0.
-            lines: of the image that `offsets` were taken from.
+            lines: of the image.
             taken: (B, W), what a denoiser takes off each column on average with `offsets` off.
             offsets: (B, W), what has been taken off.
         """
