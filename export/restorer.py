@@ -26,9 +26,10 @@ from torch.nn.functional import pixel_unshuffle
 from export import restorer_onnx, restorer_tflite
 from export.bundle import SUMS, write_json
 from export.restorer_rounding import Calibration, nearest_onnx, nearest_tflite
-from export.restorer_stripes import stripes_told
+from export.restorer_stripes import columns_told
 from ground.models.anchored import UNSHUFFLE, Anchored
 from ground.scenes.noise import Sensor
+from ground.scenes.pictures import FINE_BANDS
 from ground.scenes.resample import sensor_taps
 from ground.training.crops import Crops, Pair
 from ground.training.denoisers.base import MAP_GAIN
@@ -90,18 +91,20 @@ def pack(
             if with_tflite:
                 more, how = _tflite(on, Path(folder), staging)
                 entries, chosen = entries | more, chosen | how
-        noise = _noise(recipe.noise, net, pairs[0::2] or pairs)
+        noise = _noise(recipe.noise, net)
         write_json(staging / "manifest.json", _manifest(trained, net, name, version, noise, entries, chosen))
         (staging / "card.md").write_text(card)
         _sums(staging)
         parity = _parity(staging, pairs[1::2] or pairs, net)
         lost = {key: parity[f"{name}lost_db"] for key, name in LOST.items() if f"{name}lost_db" in parity}
         too_much = [key for key, value in lost.items() if not value <= most_lost_db]
-        if too_much:  # eight bits are not enough for this one: it flies in float
-            for key in too_much:
-                (staging / entries.pop(key)["file"]).unlink()
-                chosen = {name: how for name, how in chosen.items() if name not in CHOSEN[key]}
-            write_json(staging / "manifest.json", _manifest(trained, net, name, version, noise, entries, chosen))
+        for key in too_much:  # eight bits are not enough for this one: it flies in float
+            (staging / entries.pop(key)["file"]).unlink()
+            chosen = {name: how for name, how in chosen.items() if name not in CHOSEN[key]}
+        write_json(staging / "manifest.json", _manifest(trained, net, name, version, noise, entries, chosen))
+        _sums(staging)
+        noise |= _columns(staging, trained, pairs)
+        write_json(staging / "manifest.json", _manifest(trained, net, name, version, noise, entries, chosen))
         write_json(staging / "parity.json", parity)
         (staging / "card.md").write_text(f"{card}\n## Parity\n\n{_parity_text(parity)}\n")
         _sums(staging)
@@ -122,15 +125,31 @@ def _tflite(on: Calibration, folder: Path, staging: Path) -> tuple[dict[str, Any
     }, chosen
 
 
-def _noise(noise: dict[str, Any], net: Anchored, pairs: Sequence[Pair]) -> dict[str, Any]:
+def _noise(noise: dict[str, Any], net: Anchored) -> dict[str, Any]:
     """What the flight software should know of the noise that a network was trained on; entries of the manifest."""
     if not net.noise_map:
         return {"noise": None}
-    if noise["kind"] != "sensor":
-        return {"noise": {"snr": 20.0, "read_share": 1.0}}
-    sensor = Sensor(**{key: value for key, value in noise.items() if key != "kind"})
-    told = stripes_told(net, pairs).round(3).tolist()
-    return {"noise": {"snr": sensor.snr, "read_share": sensor.read_share}, "stripes": told}
+    sensor = _sensor(noise)
+    return {
+        "noise": {"snr": sensor.snr, "read_share": sensor.read_share} if sensor else {"snr": 20.0, "read_share": 1.0}
+    }
+
+
+def _sensor(noise: dict[str, Any]) -> Sensor | None:
+    """Of a recipe's noise, if it is a sensor's."""
+    if noise.get("kind") != "sensor":
+        return None
+    return Sensor(**{key: value for key, value in noise.items() if key != "kind"})
+
+
+def _columns(folder: Path, trained: TrainedRestorer, pairs: Sequence[Pair]) -> dict[str, Any]:
+    """What columns tell a denoiser of its sensor's stripes; entries of the manifest."""
+    recipe, sensor = trained.recipe, _sensor(trained.recipe.noise)
+    if sensor is None or not trained.net.noise_map:
+        return {}
+    coarse = recipe.bands - FINE_BANDS if pairs[0].grid > 1 else 0
+    network = Network(load_model(str(folder)))
+    return {"columns": columns_told(network, [one.wanted for one in pairs], coarse, sensor, recipe.seed + 2)}
 
 
 def _manifest(

@@ -32,6 +32,7 @@ def render(name: str, trained: TrainedRestorer, note: str = "") -> str:
     start = f" It started from the weights of training hash `{recipe.start}`." if recipe.start else ""
     noise = f"\nNoise: `{json.dumps(recipe.noise, sort_keys=True)}`." if recipe.noise else ""
     noise += f" Drawn {recipe.draws} times for each scene." if recipe.draws > 1 else ""
+    noise += f" In all but the first, the model `{recipe.told}` told of stripes." if recipe.told else ""
     kept = f", the mean over weights of decay {recipe.average:g} kept" if recipe.average else ""
     bands = "one band" if recipe.bands == 1 else f"{recipe.bands} bands"
     crops = f"{recipe.steps} steps of {recipe.batch} crops of {recipe.side} px"

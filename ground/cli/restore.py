@@ -74,6 +74,9 @@ def denoise(
     snr: Annotated[float | None, typer.Option(help="The sensor model at this SNR instead of a Gaussian.")] = None,
     least_snr: Annotated[float, typer.Option(help="... or at one from this to --snr, for each scene.")] = 0.0,
     draws: Annotated[int, typer.Option(min=1, help="Of noise for each picture; supervised alone.")] = 1,
+    told: Annotated[
+        str | None, typer.Option(help="Model that tells of the sensor's stripes in all draws but the first.")
+    ] = None,
     bands: Annotated[int, typer.Option(min=1, help="Of the network: 1; 4, the 10 m ones; 10, with the 20 m ones.")] = 1,
     imagery: Imagery = "natural", keep_out: KeepOut = None, hold_out: HoldOut = None, steps: Steps = 4000,
     batch: Batch = 16, side: Side = 64, lr: Rate = 2e-3, optimiser: Optimiser = "adam",
@@ -87,14 +90,20 @@ def denoise(
     _choose(loss, LOSSES, "--loss")
     if draws > 1 and objective != "supervised":
         raise typer.BadParameter("is for --objective supervised", param_hint="--draws")
+    if told is not None and (snr is None or draws < 2):
+        raise typer.BadParameter("is for --snr and several --draws", param_hint="--told")
     from ground.scenes.noise import model_of
-    from ground.training.crops import noisy_pairs
+    from ground.training.crops import noisy_pairs, refined_pairs
 
     noise: dict[str, Any] = {"kind": "gaussian", "low": sigma[0], "high": sigma[1]}
     if snr is not None:
         noise = {"kind": "sensor", "snr": snr} | ({"least": least_snr} if least_snr else {})
     pictures = _pictures(data, imagery, keep_out, hold_out, bands)
-    pairs = noisy_pairs(pictures, model_of(noise), seed, (1.0,) if imagery == "sentinel2" else SIZES, draws)
+    model, first = model_of(noise), draws if told is None else 1
+    pairs = noisy_pairs(pictures, model, seed, (1.0,) if imagery == "sentinel2" else SIZES, first)
+    teller = _teller(told) if told is not None else None
+    if teller is not None:
+        pairs += refined_pairs(pictures, model, seed, draws - first, teller)  # type: ignore[arg-type]
     values = {
         "network": network,
         "scale": 1,
@@ -104,8 +113,19 @@ def denoise(
         "noise": noise,
     }
     values |= {"steps": steps, "batch": batch, "side": side, "draws": draws}
+    values["told"] = teller.model.about["training_hash"] if teller is not None else ""
     values |= {"learning_rate": lr, "optimiser": optimiser, "rounded": rounded, "loss": loss, "average": average}
     _train(values | {"hold_out": tuple(hold_out or ()), "seed": seed}, pairs, pictures, out, start, resume)
+
+
+def _teller(name: str) -> Any:
+    from onboard.restore.model import Network, load_model
+
+    try:
+        return Network(load_model(name))
+    except OnboardError as error:
+        logging.getLogger("ground.train").error("%s", error)
+        raise typer.Exit(error.exit_code) from error
 
 
 def _choose(value: str, names: tuple[str, ...], option: str) -> None:

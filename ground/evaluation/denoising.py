@@ -18,11 +18,10 @@ from onboard.errors import InputError
 from onboard.restore.destripe import column_offsets, without
 from onboard.restore.enhance import BandScale, Noise
 from onboard.restore.residue import refined
+from onboard.restore.told import STRIPE_PX, Told
 
 F32 = NDArray[np.float32]
 U16 = NDArray[np.uint16]
-STRIPE_PX = 32
-"""Longest wavelength across the columns that counts as stripes."""
 
 
 def evaluate_denoise_natural(folder: Path, sigma: float, seed: int, restorer: Restorer) -> dict[str, Any]:
@@ -60,7 +59,7 @@ def restore_signed(restorer: Restorer, noisy: F32, sigma: float) -> F32:
 
 def evaluate_denoise_scenes(
     folder: Path, snr: float, seed: int, restorer: Restorer, places: Sequence[str] = (), destripe: bool = True,
-    coarse: str = "", told: NDArray[np.float64] | None = None,
+    coarse: str = "", told: Told | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Sentinel-2 scenes as a small sensor of this SNR would see them: mean figures over bands, and of each scene.
 
@@ -110,7 +109,7 @@ def as_seen(clean: Sequence[F32], sensor: Sensor, rng: np.random.Generator) -> t
 
 def cleaned(
     restorer: Restorer, dn: Sequence[U16], full: Sequence[Sequence[float]], sensor: Sensor,
-    destripe: bool, coarse: str, told: NDArray[np.float64] | None = None,
+    destripe: bool, coarse: str, told: Told | None = None,
 ) -> list[F32]:  # fmt: skip
     """What a restorer makes of `as_seen`, at each resolution; see `evaluate_denoise_scenes`."""
     if coarse == "stacked":
@@ -121,7 +120,7 @@ def cleaned(
 
 def _restored(
     restorer: Restorer, dn: U16, full: Sequence[float], sensor: Sensor, destripe: bool,
-    told: NDArray[np.float64] | None,
+    told: Told | None,
 ) -> F32:  # fmt: skip
     offsets = np.stack([column_offsets(plane) if destripe else np.zeros(dn.shape[2], np.int32) for plane in dn])
     scales = [
@@ -133,7 +132,8 @@ def _restored(
         given = without(dn, now[:, None])
         return np.asarray((given - restorer(given, scales)).mean(1), np.float32)
 
-    return restorer(without(dn, refined(offsets, told if destripe else None, scales, taken)[:, None]), scales)
+    offsets = refined(offsets, told if destripe else None, scales, taken, dn.shape[1])
+    return restorer(without(dn, offsets[:, None]), scales)
 
 
 def _apart(found: F32, fine: int) -> list[F32]:
@@ -201,12 +201,16 @@ def _of_band(found: F32, clean: F32, noisy: F32) -> dict[str, float]:
         "ssim": ssim(found, clean, REFLECTANCE),
         "stripes_db": stripes_db(found - clean),
         "noisy_stripes_db": stripes_db(noisy - clean),
+        "columns_over_clean_db": stripes_db(found) - stripes_db(clean),
+        "noisy_columns_over_clean_db": stripes_db(noisy) - stripes_db(clean),
         "residual_whiteness": whiteness(noisy - found),
     }
 
 
 def stripes_db(error: F32) -> float:
-    """Power of the column means of an error (H, W) in DN at wavelengths under `STRIPE_PX`, dB over one DN squared."""
+    """Power of the column means of an error, or of an image, at wavelengths under `STRIPE_PX`: (H, W) in DN -> dB over
+    one DN squared.
+    """
     columns = error.mean(0, dtype=np.float64)
     spectrum = np.abs(np.fft.rfft(columns - columns.mean())) ** 2 * 2 / len(columns) ** 2
     return float(10 * np.log10(spectrum[np.fft.rfftfreq(len(columns)) > 1 / STRIPE_PX].sum()))

@@ -24,6 +24,7 @@ from onboard.errors import InputError
 from onboard.restore.consistent import deviation
 from onboard.restore.enhance import BandScale, restore_image
 from onboard.restore.model import Consistency, Network, load_model
+from onboard.restore.told import Told
 
 F32 = NDArray[np.float32]
 U16 = NDArray[np.uint16]
@@ -62,7 +63,7 @@ def coarse_of(name: str) -> str:
     return {1: "apart", FINE_BANDS: ""}.get(_bands_and_scale(name)[0], "stacked")
 
 
-def told_of(name: str) -> NDArray[np.float64] | None:
+def told_of(name: str) -> Told | None:
     """`RestoreModel.stripes` of a model; None of what does not fly."""
     return None if name in CLASSICAL or name.endswith(".ckpt") else load_model(name).stripes
 

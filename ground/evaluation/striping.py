@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from ground.evaluation.denoising import as_seen, scenes_of, stripes_db
 from ground.scenes.noise import Sensor
 from ground.scenes.pictures import stacked
+from ground.scenes.striped import Striped, spread
 from onboard.errors import InputError
 from onboard.restore.destripe import column_offsets, without
-from onboard.restore.enhance import BandScale, Noise, halo
+from onboard.restore.enhance import BandScale, Noise
 from onboard.restore.model import Network
-from onboard.restore.residue import column_means, refined
-from onboard.sense.grid import Window
 
 F32 = NDArray[np.float32]
 U16 = NDArray[np.uint16]
-I32 = NDArray[np.int32]
 WIDTH = 384
 """Columns of the pass; narrower scenes are left out."""
 BAND = 2
 """B04 of a 10 m file."""
+IMAGES = 4
+"""Of each number of lines, where the pass holds as many."""
 
 
 def evaluate_stripes(
@@ -35,8 +35,8 @@ def evaluate_stripes(
 
     Args:
         folder: Sentinel-2 scenes (`*_10m.tif`) of any places; medians are not trained.
-        lines: numbers of lines, spread over the pass, from which medians are taken.
-        network: of a denoiser of all bands, which tells what they leave (`onboard.restore.residue`).
+        lines: numbers of lines, spread over the pass, from which medians are taken; with a network, of images.
+        network: of a denoiser of all bands, which tells what medians leave of images (`onboard.restore.residue`).
 
     Raises:
         InputError: no scene is wide enough.
@@ -50,14 +50,38 @@ def evaluate_stripes(
     before = stripes_db(dn[band] - wanted)
     metrics: dict[str, float] = {"pass_lines": float(dn.shape[1]), "noisy_stripes_db": before}
     for count in lines:
-        rows = np.unique(np.linspace(0, dn.shape[1] - 1, min(count, dn.shape[1])).astype(int))
-        offsets = np.stack([column_offsets(plane[rows]) for plane in dn])
-        metrics[f"stripes_left_db_{count}_lines"] = stripes_db(without(dn[band], offsets[band]) - wanted) - before
-        if network is not None:
-            offsets = _told(network, dn, offsets, [unit for part in full for unit in part], sensor)
-            left = stripes_db(without(dn[band], offsets[band]) - wanted)
-            metrics[f"stripes_left_db_{count}_lines_told"] = left - before
+        if network is None:
+            rows = np.unique(np.linspace(0, dn.shape[1] - 1, min(count, dn.shape[1])).astype(int))
+            left = stripes_db(without(dn[0], column_offsets(dn[0][rows])) - wanted)
+            metrics[f"stripes_left_db_{count}_lines"] = left - before
+            continue
+        units = [unit for part in full for unit in part]
+        parts = [_of_image(network, dn[:, one], wanted[one], units, sensor) for one in _images(dn.shape[1], count)]
+        for key, value in zip(("", "_told"), np.mean(parts, axis=0), strict=True):
+            metrics[f"stripes_left_db_{count}_lines{key}"] = float(value)
     return {"metrics": metrics}
+
+
+def _images(height: int, count: int) -> list[slice]:
+    """Up to `IMAGES` images of so many lines, from even ones, spread over the pass."""
+    count = min(count, height) // 2 * 2
+    firsts = np.unique(np.linspace(0, height - count, min(IMAGES, height // count)).astype(int) // 2 * 2)
+    return [slice(first, first + count) for first in firsts]
+
+
+def _of_image(network: Network, dn: U16, wanted: F32, full: Sequence[float], sensor: Sensor) -> tuple[float, float]:
+    """What is left of an image's stripes in one band, dB: by medians, and by what the denoiser tells besides."""
+    offsets = np.stack([column_offsets(plane[spread(len(plane))]) for plane in dn])
+    scales = tuple(
+        BandScale(unit, Noise.of_snr(sensor.snr, float(plane.mean()), sensor.read_share))
+        for plane, unit in zip(dn, full, strict=True)
+    )
+    before = stripes_db(dn[BAND] - wanted)
+    found = [
+        stripes_db(without(dn[BAND], one[BAND]) - wanted) - before
+        for one in (offsets, Striped(dn, offsets, scales).refined(network))
+    ]
+    return found[0], found[1]
 
 
 def _passed(folder: Path, whole: bool) -> list[F32]:
@@ -69,26 +93,3 @@ def _passed(folder: Path, whole: bool) -> list[F32]:
         return [np.concatenate([clean[0][BAND : BAND + 1, :, :WIDTH] for clean in found], 1)]
     pairs = [clean for clean in found if len(clean) == 2]
     return [np.concatenate([pair[i][:, :, : WIDTH // (i + 1)] for pair in pairs], 1) for i in range(2)]
-
-
-def _told(network: Network, dn: U16, offsets: I32, full: Sequence[float], sensor: Sensor) -> I32:
-    """As `onboard.restore.geotiff` does it, on an array."""
-    around = halo(network.model)
-    wide = np.pad(dn, ((0, 0), (around, around + 1), (around, around + 1)), mode="symmetric")
-    scales = tuple(
-        BandScale(unit, Noise.of_snr(sensor.snr, float(plane.mean()), sensor.read_share))
-        for plane, unit in zip(dn, full, strict=True)
-    )
-
-    def taken(now: I32) -> NDArray[np.float64]:
-        columns = np.pad(now, ((0, 0), (around, around + 1)), mode="symmetric")[:, None]
-
-        def block(window: Window) -> tuple[U16, NDArray[np.bool_]]:
-            row, col, height, width = window
-            across = slice(col, col + width + 2 * around)
-            given = without(wide[:, row : row + height + 2 * around, across], columns[..., across])
-            return given, np.ones((len(dn), height, width), bool)
-
-        return column_means(network, scales, *dn.shape[1:], block)
-
-    return refined(offsets, network.model.stripes, scales, taken)

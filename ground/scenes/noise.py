@@ -118,9 +118,14 @@ class Sensor:
         return np.sqrt(variance).astype(np.float32)
 
 
+def whole(noisy: F32) -> NDArray[np.uint16]:
+    """(H, W) in units of full scale, up to 8, as DN of which `WHOLE` are full scale."""
+    return np.clip(np.rint(noisy * np.float32(WHOLE)), 0, 65535).astype(np.uint16)
+
+
 def destriped(noisy: F32) -> F32:
     """(H, W) in units of full scale, up to 8, through the flight software's whole numbers without its stripes."""
-    dn = np.clip(np.rint(noisy * np.float32(WHOLE)), 0, 65535).astype(np.uint16)
+    dn = whole(noisy)
     return without(dn, column_offsets(dn)).astype(np.float32) / np.float32(WHOLE)
 
 

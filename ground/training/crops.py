@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ground.scenes.noise import PEDESTAL, Gaussian, Sensor, destriped, lifted
+from ground.scenes.noise import PEDESTAL, WHOLE, Gaussian, Sensor, destriped, lifted
 from ground.scenes.pictures import Picture
 from ground.scenes.resample import bicubic, sensor_shrink, shrink
+from ground.scenes.striped import striped
+from onboard.restore.destripe import without
+from onboard.restore.model import Network
 
 F32 = NDArray[np.float32]
 FLAT = 0.04
@@ -90,6 +93,22 @@ def noisy_pairs(
         parts += [_repeated(_noisy(plane[::2, ::2], one, rng)) for plane in planes[fine:]]
         given, wanted, sigma = (np.stack(part).reshape(values.shape) for part in zip(*parts, strict=True))
         pairs.append(Pair(given, wanted, sigma, grid=2 if picture.coarse else 1))
+    return pairs
+
+
+def refined_pairs(pictures: Sequence[Picture], noise: Sensor, seed: int, draws: int, network: Network) -> list[Pair]:
+    """The same of a sensor alone, less what a denoiser tells of stripes too."""
+    pairs = []
+    for index, (_, picture) in enumerate(product(range(draws), pictures)):
+        rng = np.random.default_rng((seed, 8, index))
+        one = noise.drawn(rng)
+        values = picture.values
+        planes = values.reshape(-1, *values.shape[-2:])
+        seen = striped(planes, picture.coarse, one, rng)
+        given = without(seen.dn, seen.refined(network)[:, None]).astype(np.float32) / np.float32(WHOLE)
+        sigma = np.stack([one.expected(plane) for plane in given])
+        grid = 2 if picture.coarse else 1
+        pairs.append(Pair(given.reshape(values.shape), values, sigma.reshape(values.shape), grid))
     return pairs
 
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
+from onboard.restore.told import STRIPE_PX
+
 FAITHFUL = 2e-5
 """Mean squared error, 47 dB, from which on a crop has little left to teach."""
 
-STRIPE_PX = 32
-"""Longest wavelength across the columns that counts as stripes."""
 COLUMNS = 0.1
 """Weight of the column means in `columns_loss`."""
 

@@ -51,6 +51,7 @@ class RestoreRecipe:
         loss: key of `ground.training.losses.LOSSES`, of super-resolution and of supervised denoising.
         noise: plain values of the noise model, with its kind; empty for super-resolution.
         draws: of noise for each picture.
+        told: training hash of the denoiser that told of stripes in all draws but the first; empty where medians did.
         steps, epoch_steps: optimiser steps in all, and between two checkpoints.
         batch, side: crops a step, and their side in pixels of the given image.
         learning_rate: peak of a one-cycle schedule.
@@ -71,6 +72,7 @@ class RestoreRecipe:
     loss: str = "l1"
     noise: dict[str, Any] = field(default_factory=dict)
     draws: int = 1
+    told: str = ""
     steps: int = 4000
     epoch_steps: int = 200
     batch: int = 16

@@ -145,7 +145,7 @@ def _columns(image: DatasetReader, source: Path, network: Network, scales: tuple
 
         return column_means(network, scales, image.height, image.width, block)
 
-    return refined(_medians(image, source), network.model.stripes, scales, taken)
+    return refined(_medians(image, source), network.model.stripes, scales, taken, image.height)
 
 
 def _medians(image: DatasetReader, source: Path) -> NDArray[np.int32]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onboard.errors import BundleError
 from onboard.infer.bundle import MANIFEST, Artefact, check_sums, read_artefact
 from onboard.restore.mix import Mix
+from onboard.restore.told import Told
 
 FORMAT = 1
 MIXED_FORMAT = 2
@@ -52,8 +53,7 @@ class RestoreModel:
         noise: constants of the noise that a denoiser's map tells of, or None where it takes no map.
         consistency: or None.
         mix: of bands, where the network sees and gives their components, or None.
-        stripes: float64 (B, B), what to take off each band's columns for what a denoiser takes off those of all bands
-            on average, both as shares of full scale (`onboard.restore.residue`); None where it was not trained on any.
+        stripes: what columns tell of them (`onboard.restore.residue`); None where it was not trained on any.
         artefacts: by key, e.g. "onnx-int8".
     """
 
@@ -66,7 +66,7 @@ class RestoreModel:
     noise: Mapping[str, float] | None
     consistency: Consistency | None
     mix: Mix | None
-    stripes: NDArray[np.float64] | None
+    stripes: Told | None
     artefacts: Mapping[str, Artefact]
     about: Mapping[str, Any]
 
@@ -115,7 +115,7 @@ def load_model(name_or_path: str) -> RestoreModel:
             noise=None if raw["noise"] is None else {key: float(value) for key, value in raw["noise"].items()},
             consistency=None if held is None else Consistency(tuple(map(float, held["taps"])), int(held["rounds"])),
             mix=None if mix is None else Mix.of_plain(mix, bands),
-            stripes=None if "stripes" not in raw else _square(raw["stripes"], bands),
+            stripes=_told(raw, bands),
             artefacts={key: read_artefact(path, key, item, checked) for key, item in raw["artefacts"].items()},
             about=dict(raw["about"]),
         )
@@ -128,12 +128,16 @@ def load_model(name_or_path: str) -> RestoreModel:
         raise BundleError(f"model {path}: {MANIFEST} is not valid ({type(error).__name__}: {error})") from error
 
 
-def _square(raw: Any, bands: int) -> NDArray[np.float64]:
-    """From a manifest's lists; ValueError where the shape is another, or a number is none."""
-    found = np.array(raw, np.float64)
-    if found.shape != (bands, bands) or not np.isfinite(found).all():
+def _told(raw: Mapping[str, Any], bands: int) -> Told | None:
+    """From a manifest's `columns`, or from the `stripes` of models of before; ValueError where they do not fit."""
+    if "columns" in raw:
+        return Told.of_plain(raw["columns"], bands)
+    if "stripes" not in raw:
+        return None
+    matrix = np.array(raw["stripes"], np.float64)
+    if matrix.shape != (bands, bands):
         raise ValueError(f"stripes are not told of {bands} bands")
-    return found
+    return Told.of_taken(matrix)
 
 
 class Network:

@@ -2,7 +2,7 @@
 
 Where texture runs across a stripe, medians of differences (`destripe`) cannot tell the two. A denoiser knows textures:
 what it takes off a pixel is noise, which averages out over many lines, and a share of the stripe, which does not. So
-most of what a column's mean tells of its stripe (`RestoreModel.stripes`) is taken off, and the denoiser looks again.
+what a column's mean tells of its stripe (`RestoreModel.stripes`) is taken off, and the denoiser looks again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from onboard.restore.enhance import BandScale, restore
 from onboard.restore.model import Network
+from onboard.restore.told import Told
 from onboard.sense.grid import Window
 
 U16 = NDArray[np.uint16]
@@ -24,22 +25,22 @@ LINES = 1024
 """That the denoiser looks at, in strips spread over the image, or all of a smaller one."""
 STRIP, CORE = 64, 256
 """Lines and columns of a block; with its halo it bounds the memory taken."""
-ROUNDS = 2
-SHARE = 0.7
-"""Of what is told that is taken off in each round: the second sees what the first left, and all of it is too much."""
 
 Block = Callable[[Window], tuple[U16, NDArray[np.bool_]]]
 """A window of even size from an even row and column -> DN with the model's halo, and which of its own are valid."""
 
 
-def refined(offsets: I32, told: F64 | None, scales: Sequence[BandScale], taken: Callable[[I32], NDArray[Any]]) -> I32:
-    """Offsets of columns, less of which is left.
+def refined(
+    offsets: I32, told: Told | None, scales: Sequence[BandScale], taken: Callable[[I32], NDArray[Any]], lines: int
+) -> I32:
+    """Offsets of columns that leave less of the stripes.
 
     Args:
         offsets: int32 (B, W), of `destripe.column_offsets`, DN.
         told: `RestoreModel.stripes`, of all bands, or of each so many; None leaves the offsets as they are.
         scales: of each band.
         taken: what a denoiser takes off each column on average, (B, W), once such offsets are off; `column_means`.
+        lines: of the image.
 
     Returns:
         int32 (B, W), each band's of unchanged mean.
@@ -48,11 +49,12 @@ def refined(offsets: I32, told: F64 | None, scales: Sequence[BandScale], taken: 
         return offsets
     full = np.array([one.full_scale for one in scales])[:, None]
     found = offsets.astype(np.float64)
-    for _ in range(ROUNDS):
-        means = np.asarray(taken(_whole(found)), np.float64)
-        shares = (means - means.mean(1, keepdims=True)) / full
-        stripes = told @ shares.reshape(-1, len(told), shares.shape[1])
-        found += SHARE * full * stripes.reshape(shares.shape)
+    for turn in range(len(told.turns)):
+        means = np.asarray(taken(_whole(found)), np.float64) / full
+        for first in range(0, len(full), told.bands):
+            group = slice(first, first + told.bands)
+            stripes = told.stripes(turn, lines, means[group], found[group] / full[group])
+            found[group] += full[group] * (stripes - stripes.mean(1, keepdims=True))
     return _whole(found)
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from onboard.restore.enhance import BandScale, Noise, halo, restore_image
 from onboard.restore.model import Network
 from onboard.restore.residue import LINES, STRIP, column_means, refined, strips
+from onboard.restore.told import Told
 
 SCALES = (BandScale(1000.0), BandScale(4000.0))
 
@@ -12,7 +13,7 @@ SCALES = (BandScale(1000.0), BandScale(4000.0))
 def test_what_a_denoiser_answers_by_a_half_is_taken_off_in_turn():
     stripes = np.random.default_rng(0).normal(0, 25, (2, 300))
     first = np.rint(stripes * 0.6).astype(np.int32)
-    found = refined(first, 2 * np.eye(2), SCALES, lambda now: 0.5 * (stripes - now))
+    found = refined(first, Told.of_taken(2 * np.eye(2)), SCALES, lambda now: 0.5 * (stripes - now), 400)
     left = stripes - found
     assert (left - left.mean(1, keepdims=True)).std() < 0.15 * (stripes - first).std()
 
@@ -20,8 +21,8 @@ def test_what_a_denoiser_answers_by_a_half_is_taken_off_in_turn():
 def test_one_bands_columns_tell_of_anothers_as_shares_of_full_scale():
     stripes = np.zeros((2, 300))
     stripes[1] = np.random.default_rng(0).normal(0, 100, 300)
-    told = np.array([[0.0, 0.0], [1.0, 0.0]])  # all that is known of the second is seen in the first
-    found = refined(np.zeros((2, 300), np.int32), told, SCALES, lambda now: (stripes - now)[::-1] / 4)
+    told = Told.of_taken(np.array([[0.0, 0.0], [1.0, 0.0]]))  # all that is known of the second is seen in the first
+    found = refined(np.zeros((2, 300), np.int32), told, SCALES, lambda now: (stripes - now)[::-1] / 4, 400)
     assert not found[0].any()
     left = stripes[1] - found[1]
     assert (left - left.mean()).std() < 0.15 * stripes[1].std()
@@ -30,18 +31,18 @@ def test_one_bands_columns_tell_of_anothers_as_shares_of_full_scale():
 def test_a_model_of_one_band_tells_each_band_its_own():
     stripes = np.random.default_rng(0).normal(0, 25, (2, 300))
     stripes -= stripes.mean(1, keepdims=True)
-    found = refined(np.zeros((2, 300), np.int32), np.eye(1), SCALES, lambda now: stripes - now)
+    found = refined(np.zeros((2, 300), np.int32), Told.of_taken(np.eye(1)), SCALES, lambda now: stripes - now, 400)
     assert np.abs(stripes - found).std() < 3
 
 
 def test_a_denoiser_that_knows_no_stripes_leaves_offsets_as_they_are(doubling):
     offsets = np.arange(12, dtype=np.int32).reshape(1, 12)
-    assert (refined(offsets, doubling.stripes, SCALES[:1], lambda now: now) == offsets).all()
+    assert (refined(offsets, doubling.stripes, SCALES[:1], lambda now: now, 400) == offsets).all()
 
 
 def test_a_band_keeps_its_mean():
     offsets = np.zeros((1, 50), np.int32)
-    assert not refined(offsets, np.eye(1), SCALES[:1], lambda now: np.full((1, 50), 7.0)).any()
+    assert not refined(offsets, Told.of_taken(np.eye(1)), SCALES[:1], lambda now: np.full((1, 50), 7.0), 400).any()
 
 
 def test_strips_cover_a_small_image_and_are_spread_over_a_large_one():
