@@ -217,12 +217,14 @@ def _predictions(a: Seen, b: Seen, valid: NDArray[np.bool_], ridge: float) -> tu
         row[:, target] = INPUT_STEP * np.eye(fine)
         row[:, -1] = -constant - INPUT_ZERO * row[:, :-1].sum(axis=1)
         rows.append(row)
-    weights, left, end = np.concatenate(rows), np.empty((2 * fine, count), np.float32), 0
-    for both in _blocks(a, b, valid):
-        start, end = end, end + both.shape[1]
-        left[:, start:end] = np.abs(np.dot(weights, both))
-    spread = 1.4826 * medians_of_rows(left).astype(np.float64)
-    return (maps[0], spread[:fine]), (maps[1], spread[fine:])
+    weights, left, spreads = np.concatenate(rows), np.empty((fine, count), np.float32), []
+    for half in (np.s_[:fine], np.s_[fine:]):  # one after the other: what is left of both would be the most held
+        end = 0
+        for both in _blocks(a, b, valid):
+            start, end = end, end + both.shape[1]
+            left[:, start:end] = np.abs(np.dot(weights, both)[half])
+        spreads.append(1.4826 * medians_of_rows(left).astype(np.float64))
+    return (maps[0], spreads[0]), (maps[1], spreads[1])
 
 
 def _blocks(a: Seen, b: Seen, valid: NDArray[np.bool_]) -> Iterator[F64]:

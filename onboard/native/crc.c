@@ -6,6 +6,7 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 #elif defined(__aarch64__) && defined(__linux__)
+#include <arm_acle.h>
 #include <sys/auxv.h>
 #define HAS_CRC32 (1 << 7) /* of AT_HWCAP */
 #endif
@@ -56,7 +57,7 @@ FOLDS static uint32_t by_folding(const uint8_t *p, int64_t size, uint32_t c) {
 __attribute__((target("+crc"))) static uint32_t by_instruction(const uint8_t *p, int64_t size, uint32_t c) {
     for (uint64_t word; size >= 8; size -= 8, p += 8) {
         memcpy(&word, p, 8);
-        c = __builtin_aarch64_crc32x(c, word);
+        c = __crc32d(c, word);
     }
     return by_tables(p, size, c);
 }
