@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from onboard.downlink.choose import Chooser
-from onboard.downlink.estimate import estimate_bytes
+from onboard.downlink.estimate import estimate_bytes, estimate_image_bytes
 from onboard.downlink.ladder import Rung
 from onboard.downlink.lossy import PSNR_DB, worst_psnr
+from onboard.downlink.overview import Thumbnail, overview
 from onboard.downlink.product import decode, encode
 from onboard.downlink.settle import settle
 from onboard.sense.acquisition import BandInfo
@@ -161,3 +162,28 @@ def test_estimates_know_that_twenty_metre_bands_are_halved():
     dn[2:] = dn[2:, ::2, ::2].repeat(2, axis=1).repeat(2, axis=2)
     cells = np.zeros(4, np.intp), np.arange(4)
     assert (estimate_bytes(dn, *cells) < 0.75 * estimate_bytes(landscape((1, 4), bands=4), *cells)).all()
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_a_thumbnail_waits_to_be_coded_and_is_whatever_cells_do(tmp_path, lossless):
+    dn = landscape((3, 4), bands=3)[:, ::2, ::2].copy()  # 48 x 64
+    known = np.ones(dn.shape[1:], dtype=bool)
+    made = overview(
+        np.full(known.shape, 0.3, np.float32), known, Thumbnail(dn, [BandInfo(n) for n in "RGB"]), product(dn)
+    )
+    with Store(tmp_path) as store:
+        grid = store.state.add_grid(PLACE)
+        row = store.state.begin(grid, Pass().sensing_time, "p", "a" * 64, "{}", known.shape, [], {})
+        store.state.commit(row.id, [], made, {}, BUDGET)
+        (before,) = [item for item in store.queue.items() if item.rung is Rung.THUMBNAIL]
+        assert not before.coded
+        assert settle(store.queue, BUDGET, lossless) == 0
+        (after,) = [item for item in store.queue.items() if item.rung is Rung.THUMBNAIL]
+        assert after.coded
+        assert after.size == pytest.approx(before.size, rel=0.15)
+        assert (decode(store.queue.payload(after.id)).dn == dn).all()
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 1), (3, 1, 40), (3, 40, 1), (1, 2, 2)], ids=str)
+def test_the_smallest_images_have_an_estimate_too(shape):
+    assert 560 < estimate_image_bytes(np.full(shape, 900, np.uint16)) < 700
