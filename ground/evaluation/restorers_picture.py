@@ -15,13 +15,14 @@ from ground.scenes.noise import Sensor
 from ground.scenes.pictures import TOP
 from ground.scenes.resample import enlarge, sensor_shrink
 from onboard.restore.enhance import BandScale
+from onboard.restore.told import Told
 
 F32 = NDArray[np.float32]
 RGB = (2, 1, 0)
 """B04, B03, B02 of a 10 m file."""
 SIDE = 160
 
-Denoiser = tuple[Restorer, str, NDArray[np.float64] | None]
+Denoiser = tuple[Restorer, str, Told | None]
 """With how it takes the 20 m bands (`coarse_of`), and what it tells of stripes (`told_of`)."""
 
 
