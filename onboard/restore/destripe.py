@@ -7,6 +7,8 @@ with normal errors, white offsets, and both variances taken from the medians the
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,13 @@ QUARTILES = 1.349
 """Between the quartiles of a standard normal variable."""
 
 
+SPAN = 512
+"""Columns that are read at a time, an even number: bounds memory, not the result."""
+
+Columns = Callable[[int, int], NDArray[np.uint16]]
+"""From a column to before another -> (N, columns), the same lines of the image each time."""
+
+
 def column_offsets(lines: NDArray[np.uint16]) -> NDArray[np.int32]:
     """What to take off each column of one band, DN.
 
@@ -30,15 +39,19 @@ def column_offsets(lines: NDArray[np.uint16]) -> NDArray[np.int32]:
         int32 (W,), of mean zero; zeros of too few lines, or where nothing stands out. Columns that come in equal pairs
         (a coarser band on the grid of a finer one) are one detector's.
     """
-    count, width = lines.shape
-    if width > 2 and width % 2 == 0 and (lines[:, ::2] == lines[:, 1::2]).all():
-        return column_offsets(lines[:, ::2]).repeat(2)
+    return column_offsets_of(lambda first, end: lines[:, first:end], *lines.shape)
+
+
+def column_offsets_of(columns: Columns, count: int, width: int) -> NDArray[np.int32]:
+    """The same of so many lines and columns that are read some columns at a time, each two or three times."""
+    if width > 2 and width % 2 == 0 and all(map(_in_pairs, _spans(columns, width))):
+        return column_offsets_of(lambda first, end: columns(2 * first, 2 * end)[:, ::2], count, width // 2).repeat(2)
     nothing = np.zeros(width, np.int32)
     if count < LEAST_LINES or width < 2:
         return nothing
     step, error = np.empty(width - 1), np.empty(width - 1)
-    for first in range(0, width - 1, 1024):  # bounds memory, not the result
-        part = np.diff(lines[:, first : first + 1025].astype(np.int32), axis=1)
+    for first in range(0, width - 1, SPAN):
+        part = np.diff(columns(first, min(first + SPAN + 1, width)).astype(np.int32), axis=1)
         low, middle, high = np.percentile(part, (25, 50, 75), axis=0)
         # medians of whole numbers come in steps: the mean of the middle half does not
         inner = (part >= low) & (part <= high)
@@ -53,6 +66,15 @@ def column_offsets(lines: NDArray[np.uint16]) -> NDArray[np.int32]:
     seen = np.abs(step - middle) < EDGE * spread
     found = _most_probable(np.where(seen, step, 0.0), seen / variance, 1 / white)
     return np.asarray(np.rint(found - found.mean()), np.int32)
+
+
+def _spans(columns: Columns, width: int) -> Iterator[NDArray[np.uint16]]:
+    """All columns, `SPAN` at a time."""
+    return (columns(first, min(first + SPAN, width)) for first in range(0, width, SPAN))
+
+
+def _in_pairs(lines: NDArray[np.uint16]) -> bool:
+    return bool((lines[:, ::2] == lines[:, 1::2]).all())
 
 
 def _most_probable(step: NDArray[np.float64], weight: NDArray[np.float64], white: float) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
 from onboard.errors import DiskFullError, InputError
-from onboard.restore.destripe import LEAST_LINES, column_offsets, without
+from onboard.restore.destripe import LEAST_LINES, SPAN, column_offsets_of, without
 from onboard.restore.enhance import BandScale, Noise, halo, restore
 from onboard.restore.filled import FILL_ROUNDS, fill
 from onboard.restore.model import Network
@@ -37,6 +38,8 @@ SAMPLE_LINES = 64
 """Lines of the sample, spread over the image."""
 STRIPE_LINES = 2048
 """Lines from which the offsets of the columns are taken: eight times as many leave 5 dB less of the stripes."""
+READ_LINES = 256
+"""That are read at once."""
 TOP = 99.9
 """Percentile of the sample that fills the 8 bits."""
 TYPES = ("uint8", "uint16")
@@ -152,16 +155,32 @@ def _medians(image: DatasetReader, source: Path) -> NDArray[np.int32]:
     """Offsets of the columns, int32 (B, W), from lines spread over the image that hold no no-data."""
     rows = np.unique(np.linspace(0, image.height - 1, min(STRIPE_LINES, image.height)).astype(int))
     found = []
-    for band in range(image.count):  # one at a time bounds memory
-        lines = np.concatenate([_read(image, Window(int(row), 0, 1, image.width), source, band)[0] for row in rows])
+    for band in range(image.count):
+        whole = rows
         if image.nodata is not None:
-            lines = lines[(lines != image.nodata).all(axis=1)]
-        if len(lines) < LEAST_LINES:
+            for first in range(0, image.width, SPAN):
+                part = _lines(image, source, band, whole, first, min(first + SPAN, image.width))
+                whole = whole[(part != image.nodata).all(axis=1)]
+        if len(whole) < LEAST_LINES:
             raise InputError(
                 str(source), f"fewer than {LEAST_LINES} lines without no-data: stripes cannot be told", "lines"
             )
-        found.append(column_offsets(lines))
+        found.append(column_offsets_of(partial(_lines, image, source, band, whole), len(whole), image.width))
     return np.stack(found)
+
+
+def _lines(
+    image: DatasetReader, source: Path, band: int, rows: NDArray[np.int_], first: int, end: int
+) -> NDArray[np.uint16]:
+    """Some columns of these lines of a band, (N, columns); lines that follow each other are read together."""
+    found = np.empty((len(rows), end - first), np.uint16)
+    starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
+    for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
+        for top in range(start, stop, READ_LINES):
+            count = min(READ_LINES, stop - top)
+            window = Window(int(rows[top]), first, count, end - first)
+            found[top : top + count] = _read(image, window, source, band)[0]
+    return found
 
 
 def _write(

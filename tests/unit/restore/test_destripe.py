@@ -1,8 +1,10 @@
 """Column offsets: found where a sensor has them, not invented where a scene has edges."""
 
 import numpy as np
+import pytest
 
-from onboard.restore.destripe import column_offsets, without
+from onboard.restore import destripe
+from onboard.restore.destripe import column_offsets, column_offsets_of, without
 
 
 def test_stripes_are_taken_off(fields):
@@ -35,3 +37,18 @@ def test_columns_that_come_in_pairs_are_one_detectors(fields):
     stripes = np.random.default_rng(1).normal(0, 25, 300)
     dn = np.rint(fields() + stripes).astype(np.uint16)
     assert (column_offsets(dn.repeat(2, axis=1)) == column_offsets(dn).repeat(2)).all()
+
+
+@pytest.mark.parametrize(("span", "pairs"), [(2, 1), (64, 1), (400, 1), (2, 2), (64, 2), (400, 2)])
+def test_how_many_columns_are_read_at_a_time_changes_nothing(fields, monkeypatch, span, pairs):
+    stripes = np.random.default_rng(1).normal(0, 25, 300)
+    dn = np.rint(fields() + stripes).astype(np.uint16).repeat(pairs, axis=1)
+    expected, most = column_offsets(dn), []
+
+    def columns(first, end):
+        most.append(end - first)
+        return dn[:, first:end]
+
+    monkeypatch.setattr(destripe, "SPAN", span)
+    assert (column_offsets_of(columns, *dn.shape) == expected).all()
+    assert max(most) <= pairs * (span + 1)
