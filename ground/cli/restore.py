@@ -103,7 +103,7 @@ def denoise(
     pairs = noisy_pairs(pictures, model, seed, (1.0,) if imagery == "sentinel2" else SIZES, first)
     teller = _teller(told) if told is not None else None
     if teller is not None:
-        pairs += refined_pairs(pictures, model, seed, draws - first, teller)  # type: ignore[arg-type]
+        pairs += refined_pairs(pictures, model, seed, draws - first, teller)
     values = {
         "network": network,
         "scale": 1,

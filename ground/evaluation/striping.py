@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from ground.evaluation.denoising import as_seen, scenes_of, stripes_db
 from ground.scenes.noise import Sensor
 from ground.scenes.pictures import stacked
-from ground.scenes.striped import Striped, spread
+from ground.scenes.striped import Striped
 from onboard.errors import InputError
-from onboard.restore.destripe import column_offsets, without
+from onboard.restore.destripe import column_offsets, spread, without
 from onboard.restore.enhance import BandScale, Noise
+from onboard.restore.geotiff import STRIPE_LINES
 from onboard.restore.model import Network
 
 F32 = NDArray[np.float32]
@@ -51,8 +52,7 @@ def evaluate_stripes(
     metrics: dict[str, float] = {"pass_lines": float(dn.shape[1]), "noisy_stripes_db": before}
     for count in lines:
         if network is None:
-            rows = np.unique(np.linspace(0, dn.shape[1] - 1, min(count, dn.shape[1])).astype(int))
-            left = stripes_db(without(dn[0], column_offsets(dn[0][rows])) - wanted)
+            left = stripes_db(without(dn[0], column_offsets(dn[0][spread(dn.shape[1], count)])) - wanted)
             metrics[f"stripes_left_db_{count}_lines"] = left - before
             continue
         units = [unit for part in full for unit in part]
@@ -71,7 +71,7 @@ def _images(height: int, count: int) -> list[slice]:
 
 def _of_image(network: Network, dn: U16, wanted: F32, full: Sequence[float], sensor: Sensor) -> tuple[float, float]:
     """What is left of an image's stripes in one band, dB: by medians, and by what the denoiser tells besides."""
-    offsets = np.stack([column_offsets(plane[spread(len(plane))]) for plane in dn])
+    offsets = np.stack([column_offsets(plane[spread(len(plane), STRIPE_LINES)]) for plane in dn])
     scales = tuple(
         BandScale(unit, Noise.of_snr(sensor.snr, float(plane.mean()), sensor.read_share))
         for plane, unit in zip(dn, full, strict=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ground.scenes.noise import WHOLE, Sensor, whole
-from onboard.restore.destripe import column_offsets, without
+from onboard.restore.destripe import column_offsets, spread, without
 from onboard.restore.enhance import BandScale, Noise, halo, restore_image
 from onboard.restore.geotiff import STRIPE_LINES
 from onboard.restore.model import Network
@@ -57,11 +57,6 @@ def taken_off(network: Network, dn: U16, offsets: I32, scales: tuple[BandScale, 
     return column_means(network, scales, *dn.shape[1:], block)
 
 
-def spread(lines: int) -> NDArray[np.intp]:
-    """Those of an image's lines that medians are taken from."""
-    return np.unique(np.linspace(0, lines - 1, min(STRIPE_LINES, lines)).astype(np.intp))
-
-
 def striped(clean: F32, coarse: int, sensor: Sensor, rng: np.random.Generator) -> Striped:
     """Every band in its own pixels, its dead columns filled.
 
@@ -74,7 +69,7 @@ def striped(clean: F32, coarse: int, sensor: Sensor, rng: np.random.Generator) -
     for number, plane in enumerate(clean):
         size = 2 if number >= len(clean) - coarse else 1
         dn = whole(sensor.repair(sensor.add(plane[::size, ::size], rng)[0]))
-        offsets.append(column_offsets(dn[spread(len(dn))]).repeat(size))
+        offsets.append(column_offsets(dn[spread(len(dn), STRIPE_LINES)]).repeat(size))
         scales.append(BandScale(float(WHOLE), Noise.of_snr(sensor.snr, float(dn.mean()), sensor.read_share)))
         seen.append(dn.repeat(size, 0).repeat(size, 1))
     return Striped(np.stack(seen), np.stack(offsets), tuple(scales))

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onboard.native import cells
+from onboard.native.cells import REACH
 from onboard.native.library import kernels
 
 KERNEL = np.array([1, 4, 6, 4, 1], dtype=np.float32) / 16
-REACH = 2
-"""Cells that the kernel reaches to each side."""
 
 F32 = NDArray[np.float32]
 

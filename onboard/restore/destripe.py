@@ -29,6 +29,11 @@ Columns = Callable[[int, int], NDArray[np.uint16]]
 """From a column to before another -> (N, columns), the same lines of the image each time."""
 
 
+def spread(height: int, most: int) -> NDArray[np.intp]:
+    """So many lines of an image at most, from its first to its last."""
+    return np.unique(np.linspace(0, height - 1, min(most, height)).astype(np.intp))
+
+
 def column_offsets(lines: NDArray[np.uint16]) -> NDArray[np.int32]:
     """What to take off each column of one band, DN.
 

@@ -22,7 +22,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
 from onboard.errors import DiskFullError, InputError
-from onboard.restore.destripe import LEAST_LINES, SPAN, column_offsets_of, without
+from onboard.restore.destripe import LEAST_LINES, SPAN, column_offsets_of, spread, without
 from onboard.restore.enhance import BandScale, Noise, halo, restore
 from onboard.restore.filled import FILL_ROUNDS, fill
 from onboard.restore.model import Network
@@ -118,7 +118,7 @@ def _check(image: DatasetReader, network: Network, source: Path) -> None:
 
 def _freeze(image: DatasetReader, network: Network, choices: Choices, source: Path) -> tuple[BandScale, ...]:
     """Full scale and noise of each band, from lines spread over the image; 255 for 8-bit images."""
-    rows = np.unique(np.linspace(0, image.height - 1, min(SAMPLE_LINES, image.height)).astype(int))
+    rows = spread(image.height, SAMPLE_LINES)
     lines = np.concatenate([_read(image, Window(int(row), 0, 1, image.width), source) for row in rows], axis=1)
     scales = []
     for band, values in enumerate(lines.reshape(image.count, -1)):
@@ -153,7 +153,7 @@ def _columns(image: DatasetReader, source: Path, network: Network, scales: tuple
 
 def _medians(image: DatasetReader, source: Path) -> NDArray[np.int32]:
     """Offsets of the columns, int32 (B, W), from lines spread over the image that hold no no-data."""
-    rows = np.unique(np.linspace(0, image.height - 1, min(STRIPE_LINES, image.height)).astype(int))
+    rows = spread(image.height, STRIPE_LINES)
     found = []
     for band in range(image.count):
         whole = rows
@@ -170,7 +170,7 @@ def _medians(image: DatasetReader, source: Path) -> NDArray[np.int32]:
 
 
 def _lines(
-    image: DatasetReader, source: Path, band: int, rows: NDArray[np.int_], first: int, end: int
+    image: DatasetReader, source: Path, band: int, rows: NDArray[np.intp], first: int, end: int
 ) -> NDArray[np.uint16]:
     """Some columns of these lines of a band, (N, columns); lines that follow each other are read together."""
     found = np.empty((len(rows), end - first), np.uint16)
