@@ -19,7 +19,7 @@ from benchmarks import granule
 from benchmarks.command import warm
 from onboard.config import DEFAULT_CHUNK_PX
 from onboard.infer.bundle import load_bundle
-from onboard.infer.runtime import load_encoder
+from onboard.infer.runtime import fastest, load_encoder
 from onboard.sense.chunks import plan_chunks
 from onboard.sense.grid import CELL
 from onboard.sense.stream import open_stream
@@ -139,7 +139,7 @@ def _encode(bundle: Any, runtime: str, precision: str, repeat: int) -> dict[int,
     found = {}
     for batch in BATCHES if runtime == "onnx" else (0,):
         encoder = load_encoder(bundle, runtime, precision, batch=batch or 1)
-        fed = tiles if encoder.input_dtype == np.uint8 else (tiles.astype(np.float32) - 128) / 24
+        fed = fastest(encoder, tiles) if encoder.input_dtype == np.uint8 else (tiles.astype(np.float32) - 128) / 24
         out = np.empty((len(tiles), bundle.latent), np.uint8)
         found[encoder.batch] = _best(lambda e=encoder, f=fed, o=out: e.encode(f, o), repeat) / len(tiles)
     return found

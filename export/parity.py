@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from export.artefact import INPUT, OUTPUT, Affine, Made
 from ground.models.ravaen import MuOnly
 from ground.training.encoder import TrainedEncoder
+from onboard.sense.tiles import channels_last
 
 F32 = NDArray[np.float32]
 BATCH = 256
@@ -31,7 +32,7 @@ def onnx_latents(path: Path, tiles: F32, scales: tuple[Affine, Affine] | None = 
     """Latents of an artefact as real numbers, float32 (n, latent).
 
     Args:
-        path: an ONNX file with input `tile` and output `latent`.
+        path: an ONNX file with input `tile`, of an integer graph with its channels last, and output `latent`.
         tiles: float32 (n, B, 32, 32), normalised.
         scales: of input and output for an integer graph, None for a float one.
         threads: of ONNX Runtime.
@@ -45,7 +46,8 @@ def onnx_latents(path: Path, tiles: F32, scales: tuple[Affine, Affine] | None = 
         if scales is None:
             out.append(session.run([OUTPUT], {INPUT: x})[0])
         else:
-            z = session.run([OUTPUT], {INPUT: to_uint8(x, scales[0])})[0]
+            fed = channels_last(to_uint8(x, scales[0]), session.get_inputs()[0].shape[-1])
+            z = session.run([OUTPUT], {INPUT: fed})[0]
             out.append((z.astype(np.float32) - scales[1].zero_point) * np.float32(scales[1].scale))
     return np.concatenate(out)
 

@@ -55,6 +55,7 @@ class TorchEncoder:
     ) -> None:
         self.net, self.objective, self.batch = net.eval(), objective, batch
         self.input_dtype = np.dtype(np.float32)
+        self.channels = 0
         codes = self.codes(cells)
         low, high = min(float(codes.min()), 0.0), max(float(codes.max()), 0.0)
         scale = max(high - low, 1e-6) / 255

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +28,12 @@ from onboard.clock import Stages
 from onboard.errors import BundleError
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
-from onboard.native.pixels import Preparer
+from onboard.native.pixels import Preparer, steps_of
 from onboard.native.records import available
 from onboard.sense.acquisition import U16, BandInfo, Mask
 from onboard.sense.grid import CELL
 from onboard.sense.normalise import DN_VALUES, BandStatistics, NormaliseRule, input_table, quantised_table
-from onboard.sense.tiles import U8, apply_table, sub_cell_means, sub_cell_share, to_tiles, valid_pixels
+from onboard.sense.tiles import U8, apply_table, sub_cell_means, sub_cell_share, to_pixels, to_tiles, valid_pixels
 
 PART_CELLS = 128
 """Whose tiles take 1.3 MB in ten bands. Fewer stay nearer to the processor, but each part waits for the interpreter
@@ -83,13 +84,16 @@ def _by_cell(mask: Mask) -> Mask:
 
 
 @lru_cache(1)
-def _tables(infos: tuple[BandInfo, ...], statistics: tuple[BandStatistics, ...], rule: NormaliseRule) -> U8:
-    """Network input by DN, uint8 (B, 65536), read-only: the same for all lookers of an acquisition."""
+def _tables(
+    infos: tuple[BandInfo, ...], statistics: tuple[BandStatistics, ...], rule: NormaliseRule, compiled: bool
+) -> tuple[U8, Any]:
+    """Network input by DN, uint8 (B, 65536), read-only: the same for all lookers of an acquisition. And its steps where
+    kernels are to use it."""
     made = np.empty((len(infos), DN_VALUES), np.uint8)
     for table, info, band in zip(made, infos, statistics, strict=True):
         table[:] = quantised_table(input_table(info, band, rule), INPUT_STEP, INPUT_ZERO)
     made.flags.writeable = False
-    return made
+    return made, steps_of(made) if compiled else None
 
 
 class Looker:
@@ -126,13 +130,18 @@ class Looker:
         self._stages = stages
         self._min_valid = min_valid
         self.dtype = record_dtype(bundle.latent, bundle.bands)
-        self._tables = _tables(tuple(infos), tuple(statistics), bundle.normalise)
         self._fine, self._coarse = fine_bands(bundle.bands), coarse_bands(bundle.bands)
         order = self._fine + self._coarse
         self._cloud = bundle.cloud and CloudTest(bundle.cloud, statistics, order, INPUT_STEP, INPUT_ZERO)
         fits = available(len(self._fine), len(self._coarse))
-        self._preparer = Preparer(self._tables, self.dtype, self._fine, self._coarse, INPUT_ZERO) if fits else None
-        self._tiles = np.empty((0 if fits else max_cells, len(bundle.bands), CELL, CELL), dtype=np.uint8)
+        self._tables, steps = _tables(tuple(infos), tuple(statistics), bundle.normalise, fits)
+        self._tile = (CELL, CELL, encoder.channels) if encoder.channels else (len(bundle.bands), CELL, CELL)
+        self._preparer = None
+        if fits:
+            self._preparer = Preparer(
+                self._tables, steps, self.dtype, self._fine, self._coarse, INPUT_ZERO, encoder.channels
+            )
+        self._tiles = np.zeros((0 if fits else max_cells, *self._tile), dtype=np.uint8)
 
     def fine(self, dn: U16, quality: Mask | None) -> U8:
         """Network input of the 10 m bands of a chunk, uint8 (F, H, W)."""
@@ -158,10 +167,10 @@ class Looker:
             valid: bool (H, W), filled in.
 
         Returns:
-            Tiles, uint8 (cells, B, 32, 32) and overwritten next time; whether all pixels are valid.
+            Tiles as the encoder takes them at best, uint8 and overwritten next time; whether all pixels are valid.
         """
         if len(self._tiles) < len(records):
-            self._tiles = np.empty((len(records), len(self._tables), CELL, CELL), dtype=np.uint8)
+            self._tiles = np.zeros((len(records), *self._tile), dtype=np.uint8)
         tiles = self._tiles[: len(records)]
         if self._preparer is not None and dn.strides[2] == dn.itemsize:
             return tiles, self._preparer.prepare(dn, quality, tiles, records, valid)
@@ -171,7 +180,10 @@ class Looker:
         for bands, field, px in ((self._fine, "fine", FINE_PX), (self._coarse, "coarse", COARSE_PX)):
             for place, band in enumerate(bands):  # a band at a time stays in the processor's cache
                 self._apply(dn, band, hidden, plane)
-                to_tiles(plane, tiles[:, band])
+                if self._encoder.channels:
+                    to_pixels(plane, tiles[..., band])
+                else:
+                    to_tiles(plane, tiles[:, band])
                 records[field][:, place] = sub_cell_means(plane[None], px)[:, 0]
         return tiles, hidden is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from onboard.errors import BundleError
 from onboard.infer.bundle import Artefact
 from onboard.infer.scale import stored
+from onboard.sense.grid import CELL
+from onboard.sense.tiles import channels_last
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import: 1.29+ writes a device id otherwise
 
@@ -34,15 +37,23 @@ class OnnxEncoder:
         self.batch = batch
         self.engine = "onnxruntime"
         self.input_dtype = np.dtype(artefact.input.dtype)
+        shape = self._session.get_inputs()[0].shape
+        self.channels = shape[3] if shape[1:3] == [CELL, CELL] else 0
+        bands = self._session.get_modelmeta().custom_metadata_map.get("bands")
+        self._bands = len(json.loads(bands)) if bands else self.channels
 
     def encode(self, tiles: NDArray[Any], out: NDArray[np.uint8]) -> None:
         """Encode tiles in batches.
 
         Args:
-            tiles: (N, B, 32, 32) of `input_dtype`, C-contiguous.
+            tiles: (N, B, 32, 32) of `input_dtype`, C-contiguous, or what `Encoder` says of `channels`.
             out: uint8 (N, latent), overwritten; latent = (stored - zero_point) * scale of the artefact's output.
         """
         name = self.artefact.input.name
+        if self.channels and tiles.shape[1:] != (CELL, CELL, self.channels):
+            if tiles.shape[1] != self._bands:
+                raise ValueError(f"tiles of {tiles.shape[1]} bands for a network of {self._bands}")
+            tiles = channels_last(tiles, self.channels)
         for start in range(0, len(tiles), self.batch):
             stop = min(start + self.batch, len(tiles))
             latent = self._session.run(None, {name: tiles[start:stop]})[0]

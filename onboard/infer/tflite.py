@@ -50,6 +50,7 @@ class TfliteEncoder:
         self._source, self._target = int(source["index"]), int(target["index"])
         self.batch = int(source["shape"][0])
         self.input_dtype = np.dtype(np.uint8 if self._integer else np.float32)
+        self.channels = 0
         self._idle: deque[Any] = deque([first])
 
     def encode(self, tiles: NDArray[Any], out: NDArray[np.uint8]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-from ctypes import POINTER, c_double, c_float, c_int64, c_uint8, c_void_p
+from ctypes import POINTER, c_double, c_float, c_int64, c_uint8, c_uint16, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,25 @@ class Layout(ctypes.Structure):
         (name, c_int64)
         for name in ("size", "latent", "latents", "fine", "fines", "coarse", "coarses", "valid", "format")
     )
+
+
+class Chunk(ctypes.Structure):
+    """`Chunk` of prepare.h."""
+
+    _fields_ = (
+        ("dn", c_void_p), *((name, c_int64) for name in ("bands", "width", "band_step", "line_step")),
+        *((name, c_void_p) for name in ("tables", "steps", "field", "px")), ("zero", c_uint8), ("channels", c_int64),
+        ("tiles", c_void_p), ("records", c_void_p), ("size", c_int64),
+    )  # fmt: skip
+
+
+class Steps(ctypes.Structure):
+    """`Steps` of steps.h."""
+
+    _fields_ = (
+        ("base", c_uint16 * 64), ("slope", c_uint16 * 64), ("bend", c_uint16 * 64), ("reached", c_uint16 * 256),
+        *((name, c_uint16) for name in ("first", "span", "shift", "bent", "made")),
+    )  # fmt: skip
 
 
 class Folded(ctypes.Structure):
@@ -66,7 +85,7 @@ class Against(ctypes.Structure):
 
 _SIZES = {
     "onboard_layout_size": Layout, "onboard_usual_size": Usual, "onboard_head_size": Head,
-    "onboard_against_size": Against,
+    "onboard_against_size": Against, "onboard_chunk_size": Chunk, "onboard_steps_size": Steps,
 }  # fmt: skip
 """What the library believes of the structures that are filled in here."""
 _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
@@ -74,9 +93,8 @@ _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
     "onboard_damaged": (c_int64, [c_void_p, c_int64, c_int64, c_int64, c_uint8, c_void_p]),
     "onboard_latent_distance": (None, [c_void_p, c_int64, c_void_p, c_int64, c_int64, c_int64, c_float, c_void_p]),
     "onboard_crc32": (None, [c_void_p, c_int64, c_int64, c_int64, c_void_p]),
-    "onboard_prepare": (
-        c_int64, [c_void_p, *[c_int64] * 5, *[c_void_p] * 3, c_uint8, c_void_p, c_void_p, c_int64, c_void_p]
-    ),
+    "onboard_prepare": (c_int64, [POINTER(Chunk), c_int64, c_void_p, c_int64]),
+    "onboard_steps": (c_int64, [c_void_p, POINTER(Steps)]),
     "onboard_read": (c_int64, [c_int64, c_int64, c_void_p]),
     "onboard_histogram": (None, [c_void_p, c_int64, c_int64, c_int64, c_void_p, c_void_p]),
     "onboard_correlate": (None, [c_void_p, c_int64, c_int64, c_int64, c_void_p, c_int64, c_int64, c_void_p]),

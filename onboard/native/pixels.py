@@ -4,56 +4,89 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ctypes import addressof, byref
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onboard.native.library import address, kernels, pointer
-from onboard.native.records import layout_of
+from onboard.native.library import Chunk, Steps, address, kernels, pointer
+from onboard.native.records import MAX_BANDS, layout_of
 
 U8 = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Records = NDArray[np.void]
+
+CELL = 32
+"""Of kernels.h."""
+
+
+def steps_of(tables: U8) -> Any:
+    """The steps of tables (B, 65536), where they are of the kind that has any: what registers hold of them."""
+    found = (Steps * len(tables))()
+    for table, steps in zip(tables, found, strict=True):
+        kernels().onboard_steps(pointer(table, np.uint8), byref(steps))
+    return found
 
 
 class Preparer:
     """DN of a chunk -> tiles for the network, means over sub-cells in the records, valid pixels.
 
     Args:
-        tables: uint8 (B, 65536), input by DN.
+        tables: uint8 (B, 65536), input by DN; B is 16 at most.
+        steps: theirs.
         dtype: of the records.
         fine, coarse: bands whose means go to these fields, in order.
         zero: input of pixels that are not valid.
+        channels: of tiles whose last axis they are; 0: the tiles' bands come first.
+        wide: False keeps from wide registers, for comparisons.
     """
 
-    def __init__(self, tables: U8, dtype: np.dtype[Any], fine: Sequence[int], coarse: Sequence[int], zero: int) -> None:
-        self._tables, self._dtype, self._zero = tables, dtype, zero
-        self._field, self._px = np.empty((2, len(tables)), np.int64)
+    def __init__(
+        self,
+        tables: U8,
+        steps: Any,
+        dtype: np.dtype[Any],
+        fine: Sequence[int],
+        coarse: Sequence[int],
+        zero: int,
+        channels: int = 0,
+        wide: bool = True,
+    ) -> None:
+        bands = len(tables)
+        if bands > MAX_BANDS or channels % 4 or (channels and channels < bands):
+            raise ValueError(f"{bands} bands in {channels} channels")
+        self._dtype, self._wide = dtype, wide
+        self._field, self._px = np.empty((2, bands), np.int64)
         layout = layout_of(dtype)
-        for bands, first, means, px in ((fine, layout.fine, 64, 4), (coarse, layout.coarse, 16, 8)):
-            for place, band in enumerate(bands):
+        for group, first, means, px in ((fine, layout.fine, 64, 4), (coarse, layout.coarse, 16, 8)):
+            for place, band in enumerate(group):
                 self._field[band], self._px[band] = first + means * place, px
+        self._tile = (CELL, CELL, channels) if channels else (bands, CELL, CELL)
+        self._kept = tables, steps  # the kernel reads them
+        self._chunk = Chunk(
+            bands=bands, tables=pointer(tables, np.uint8), steps=addressof(steps), field=address(self._field),
+            px=address(self._px), zero=zero, channels=channels, size=dtype.itemsize,
+        )  # fmt: skip
 
     def prepare(self, dn: NDArray[np.uint16], quality: Mask | None, tiles: U8, records: Records, valid: Mask) -> bool:
-        """Fill tiles (cells, B, 32, 32), means of records (cells,) and valid pixels (H, W) from DN (B, H, W) of whole
-        cells, the pixels of a line one after the other. Whether all pixels are valid."""
+        """Fill tiles, (cells, B, 32, 32) or (cells, 32, 32, channels), means of records (cells,) and valid pixels
+        (H, W) from DN (B, H, W) of whole cells, the pixels of a line one after the other. Whether all are valid."""
         bands, height, width = dn.shape
-        band_step, line_step = (step // 2 for step in dn.strides[:2])
+        chunk = self._chunk
         if (
             dn.dtype != np.uint16
             or dn.strides[2] != 2
-            or tiles.shape[:2] != (height * width // 1024, bands)
+            or bands != chunk.bands
+            or tiles.shape != (height * width // 1024, *self._tile)
             or valid.shape != (height, width)
         ):
             raise ValueError(f"DN {dn.shape} with strides {dn.strides} for tiles {tiles.shape}, {valid.shape} px")
         valid[...] = True if quality is None else quality
-        hidden = kernels().onboard_prepare(
-            address(dn), bands, height, width, band_step, line_step, pointer(self._tables, np.uint8),
-            address(self._field), address(self._px), self._zero, pointer(tiles, np.uint8),
-            pointer(records, self._dtype), self._dtype.itemsize, pointer(valid, np.bool_),
-        )  # fmt: skip
-        return not hidden
+        chunk.dn, chunk.width, chunk.tiles = address(dn), width, pointer(tiles, np.uint8)
+        chunk.band_step, chunk.line_step = (step // 2 for step in dn.strides[:2])
+        chunk.records = pointer(records, self._dtype)
+        return not kernels().onboard_prepare(byref(chunk), height, pointer(valid, np.bool_), self._wide)
 
 
 def count_values(dn: NDArray[np.uint16], valid: Mask | None, counts: NDArray[np.int64]) -> None:

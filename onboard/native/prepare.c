@@ -1,8 +1,6 @@
 /* What of a look precedes the encoder: DN -> valid pixels, network input by table, tiles, means over sub-cells. */
-#include "kernels.h"
+#include "prepare.h"
 
-#define NODATA 0
-#define SATURATED 65535
 #define EVEN 0x00FF00FF00FF00FFull
 
 /* Rounded means over px x px (4 or 8) of a tile: n * n of them, n = 32 / px. Eight pixels are added at a time: a 64-bit
@@ -24,13 +22,6 @@ INLINE void means(const uint8_t *tile, int px, uint8_t *out) {
             out[row * n + i] = (uint8_t)(sum >> shift);
         }
     }
-}
-
-/* Eight pixels by table, in one word: stores are what costs. */
-INLINE void eight(const uint16_t *restrict dn, const uint8_t *restrict table, uint8_t *restrict out) {
-    uint8_t found[8] = {table[dn[0]], table[dn[1]], table[dn[2]], table[dn[3]],
-                        table[dn[4]], table[dn[5]], table[dn[6]], table[dn[7]]};
-    memcpy(out, found, 8);
 }
 
 /* The greatest DN - 1 of a line: from SATURATED - 1 on there is a pixel without data, or a saturated one. */
@@ -60,67 +51,74 @@ INLINE void mark(const uint16_t *dn, int64_t width, uint8_t *valid) {
     for (int64_t x = 0; x < width; x++) valid[x] &= (uint8_t)((dn[x] != NODATA) & (dn[x] != SATURATED));
 }
 
-typedef struct {
-    const uint16_t *dn;      /* (bands, height, width), `band_step` and `line_step` items apart */
-    int64_t bands, width, band_step, line_step;
-    const uint8_t *tables;   /* (bands, 65536) */
-    const int64_t *field;    /* where in a record the means of a band go */
-    const int64_t *px;       /* over how many pixels, 4 or 8 */
-    uint8_t zero;            /* input of pixels that are not valid */
-    uint8_t *tiles;          /* (cells, bands, 32, 32), out */
-    uint8_t *records;        /* (cells) of `size` bytes; the means are written */
-    int64_t size;
-} Chunk;
+/* The greatest DN - 1 of a row of cells; line after line, so that they are in the cache when they are looked up tile by
+   tile. */
+INLINE uint16_t worst_of_row(const Chunk *chunk, int64_t top, int64_t band) {
+    uint16_t most = 0;
+    for (int64_t y = 0; y < CELL; y++)
+        most = worst(chunk->dn + band * chunk->band_step + (top + y) * chunk->line_step, chunk->width, most);
+    return most;
+}
 
-/* Tiles and means of the row of cells from line `top` on; `valid`, (32, width): only these pixels, NULL: all.
-   Returns the greatest DN - 1 where all are taken. */
-INLINE uint16_t prepare_row(const Chunk *chunk, int64_t top, const uint8_t *valid) {
-    const int64_t cols = chunk->width / CELL, tile = CELL * CELL, bands = chunk->bands;
+/* A tile of a band, and its means; `valid` as `wide_row`, of the tile's first pixel on. */
+INLINE void tile_of(const Chunk *chunk, int64_t top, int64_t col, int64_t band, const uint8_t *valid, uint8_t *to) {
+    const int64_t step = chunk->line_step, width = chunk->width; /* what is written could be anything but these */
+    const uint16_t *from = chunk->dn + band * chunk->band_step + top * step + col * CELL;
+    const uint8_t *table = chunk->tables + band * 65536;
+    for (int y = 0; y < CELL; y++)
+        for (int x = 0; x < CELL; x += 8) eight(from + y * step + x, table, to + y * CELL + x);
+    if (valid)
+        for (int y = 0; y < CELL; y++)
+            for (int x = 0; x < CELL; x++)
+                if (!valid[y * width + col * CELL + x]) to[y * CELL + x] = chunk->zero;
+    uint8_t *out = means_of(chunk, top / CELL * (width / CELL) + col, band);
+    if (chunk->px[band] == 4) means(to, 4, out);
+    else means(to, 8, out);
+}
+
+/* `wide_row` for any processor; the greatest DN - 1 only where all pixels are taken. */
+INLINE uint16_t any_row(const Chunk *chunk, int64_t top, const uint8_t *valid) {
+    const int64_t width = chunk->width, cols = width / CELL, bands = chunk->bands, cell = top / CELL * cols;
+    uint8_t beside[MAX_BANDS * TILE];
     uint16_t most = 0;
     for (int64_t band = 0; band < bands; band++) {
-        const uint8_t *table = chunk->tables + band * 65536;
-        if (!valid) /* line after line, so that they are in the cache when they are looked up tile by tile */
-            for (int64_t y = 0; y < CELL; y++)
-                most = worst(chunk->dn + band * chunk->band_step + (top + y) * chunk->line_step, chunk->width, most);
-        for (int64_t col = 0; col < cols; col++) {
-            const int64_t cell = top / CELL * cols + col;
-            const uint16_t *from = chunk->dn + band * chunk->band_step + top * chunk->line_step + col * CELL;
-            uint8_t *to = chunk->tiles + (cell * bands + band) * tile;
-            for (int y = 0; y < CELL; y++)
-                for (int x = 0; x < CELL; x += 8) eight(from + y * chunk->line_step + x, table, to + y * CELL + x);
-            if (valid)
-                for (int y = 0; y < CELL; y++)
-                    for (int x = 0; x < CELL; x++)
-                        if (!valid[y * chunk->width + col * CELL + x]) to[y * CELL + x] = chunk->zero;
-            uint8_t *out = chunk->records + cell * chunk->size + chunk->field[band];
-            if (chunk->px[band] == 4) means(to, 4, out);
-            else means(to, 8, out);
-        }
+        for (int64_t y = top; y < top + CELL && !valid; y++) /* so that they are in the cache for what follows */
+            most = worst(chunk->dn + band * chunk->band_step + y * chunk->line_step, width, most);
+        for (int64_t col = 0; col < cols && !chunk->channels; col++)
+            tile_of(chunk, top, col, band, valid, chunk->tiles + ((cell + col) * bands + band) * TILE);
+    }
+    for (int64_t col = 0; col < cols && chunk->channels; col++) {
+        for (int64_t band = 0; band < bands; band++) tile_of(chunk, top, col, band, valid, beside + band * TILE);
+        turned(beside, bands, chunk->channels, chunk->tiles + (cell + col) * TILE * chunk->channels);
     }
     return most;
+}
+
+INLINE uint16_t prepare_row(const Chunk *chunk, int64_t top, const uint8_t *valid, int wide) {
+    return wide ? wide_row(chunk, top, valid) : any_row(chunk, top, valid);
 }
 
 /* Prepare a chunk of `height` lines, whole cells.
 
    valid: (height, width), in: the product's own usable pixels or all 1; out: those with data in every band
+   wide: 0 keeps from wide registers, for comparisons
 
    Returns the number of pixels that are not valid. */
-EXPORT CLONES int64_t onboard_prepare(
-    const uint16_t *dn, int64_t bands, int64_t height, int64_t width, int64_t band_step, int64_t line_step,
-    const uint8_t *tables, const int64_t *field, const int64_t *px, uint8_t zero, uint8_t *tiles, uint8_t *records,
-    int64_t size, uint8_t *valid) {
-    const Chunk whole = {dn, bands, width, band_step, line_step, tables, field, px, zero, tiles, records, size};
-    const Chunk *chunk = &whole;
+EXPORT CLONES int64_t onboard_prepare(const Chunk *chunk, int64_t height, uint8_t *valid, int64_t wide) {
+    const int64_t width = chunk->width;
     int64_t hidden = 0;
+    wide = wide && is_wide();
     for (int64_t top = 0; top < height; top += CELL) { /* a row of cells stays in the cache for what follows */
         uint8_t *rows = valid + top * width;
         /* as a rule every pixel is valid, and known to be once all have been looked up */
-        if (count(rows, CELL * width) == CELL * width && prepare_row(chunk, top, NULL) < SATURATED - 1) continue;
+        if (count(rows, CELL * width) == CELL * width && prepare_row(chunk, top, NULL, wide) < SATURATED - 1) continue;
         for (int64_t band = 0; band < chunk->bands; band++)
             for (int64_t y = 0; y < CELL; y++)
                 mark(chunk->dn + band * chunk->band_step + (top + y) * chunk->line_step, width, rows + y * width);
         hidden += CELL * width - count(rows, CELL * width);
-        prepare_row(chunk, top, rows);
+        prepare_row(chunk, top, rows, wide);
     }
     return hidden;
 }
+
+EXPORT int64_t onboard_chunk_size(void) { return sizeof(Chunk); }

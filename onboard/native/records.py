@@ -17,6 +17,8 @@ Records = NDArray[np.void]
 
 MAX_FINES, MAX_COARSES = 8, 16
 """Bands that the kernels have room for (layout.h)."""
+MAX_BANDS = 16
+"""Together (prepare.h)."""
 MAX_LATENTS = 250
 """Of which the squares of differences add up to less than 2^24: exact as they are counted, and as float32."""
 ROWS = 4
@@ -25,7 +27,8 @@ ROWS = 4
 
 def available(fines: int, coarses: int) -> bool:
     """Whether there are kernels here, with room for so many 10 m bands and others."""
-    return kernels() is not None and fines <= MAX_FINES and coarses <= MAX_COARSES
+    fits = fines <= MAX_FINES and coarses <= MAX_COARSES and fines + coarses <= MAX_BANDS
+    return fits and kernels() is not None
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,6 +64,23 @@ def to_tiles(plane: U8, out: U8) -> None:
     # a line of a tile as one item of 32 bytes: four times as fast as byte by byte
     lines = out.view(_LINE).reshape(rows, cols, CELL)
     np.copyto(lines, plane.view(_LINE).reshape(rows, CELL, cols).transpose(0, 2, 1))
+
+
+def to_pixels(plane: U8, out: U8) -> None:
+    """The same for tiles whose last axis are the bands.
+
+    Args:
+        out: overwritten; one band of (cells, 32, 32, channels).
+    """
+    rows, cols = (side // CELL for side in plane.shape)
+    out[...] = plane.reshape(rows, CELL, cols, CELL).transpose(0, 2, 1, 3).reshape(out.shape)
+
+
+def channels_last(tiles: NDArray[Any], channels: int) -> NDArray[Any]:
+    """(N, B, 32, 32) -> (N, 32, 32, channels), 0 behind the bands."""
+    turned = np.zeros((len(tiles), CELL, CELL, channels), tiles.dtype)
+    turned[..., : tiles.shape[1]] = tiles.transpose(0, 2, 3, 1)
+    return turned
 
 
 def _sub_cell_sums(x: U8, px: int) -> U16:

@@ -28,6 +28,7 @@ from onboard.infer.bundle import SHIPPED, load_bundle
 from onboard.infer.known import SelfCheck
 from onboard.infer.runtime import load_encoder
 from onboard.sense.normalise import NormaliseRule
+from onboard.sense.tiles import channels_last
 
 RGBN = ("B02", "B03", "B04", "B08")
 
@@ -166,7 +167,7 @@ def test_gates_name_what_misses_them(tmp_path):
 
 def test_a_latent_does_not_depend_on_its_batch(exported, tiles):
     session = ort.InferenceSession(exported[2], providers=["CPUExecutionProvider"])
-    stored = parity.to_uint8(tiles, exported[3][0])
+    stored = channels_last(parity.to_uint8(tiles, exported[3][0]), 4)
     whole = session.run(None, {"tile": stored})[0]
     assert whole.dtype == np.uint8
     assert np.array_equal(whole[:1], session.run(None, {"tile": stored[:1]})[0])
@@ -245,29 +246,6 @@ def test_wrong_options_end_in_a_clear_line(tmp_path):
     assert result.exit_code == 2
     result = CliRunner().invoke(ground_app, ["train", "encoder", str(tmp_path), "--out", str(tmp_path)])
     assert result.exit_code != 0
-
-
-def test_filling_channels_up_changes_no_byte(exported, tiles):
-    """Five bands, which are no multiple of four: with the fill and without it."""
-    graph = onnx.load(exported[2])
-    rng = np.random.default_rng(0)
-    weights = {item.name: item for item in graph.graph.initializer}
-    (conv,) = [node for node in graph.graph.node if node.op_type == "Conv" and "tile" in node.input[0]]
-    (source,) = [node for node in graph.graph.node if node.output[0] == conv.input[1]]
-    old = onnx.numpy_helper.to_array(weights[source.input[0]])
-    five = np.concatenate([old, rng.integers(-63, 64, (old.shape[0], 1, 3, 3), dtype=np.int8)], 1)
-    weights[source.input[0]].CopyFrom(onnx.numpy_helper.from_array(five, source.input[0]))
-    graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 5
-    stored = rng.integers(0, 256, (9, 5, 32, 32)).astype(np.uint8)
-
-    def latents(model):
-        options = {"providers": ["CPUExecutionProvider"]}
-        return ort.InferenceSession(model.SerializeToString(), **options).run(None, {"tile": stored})[0]
-
-    plain = latents(graph)
-    quantise._fill_channels(graph.graph, 128)
-    assert "Pad" in {node.op_type for node in graph.graph.node}
-    assert np.array_equal(latents(graph), plain)
 
 
 def test_the_best_calibration_is_kept_and_every_one_is_in_the_card(checkpoint, tiles, tmp_path):

@@ -221,7 +221,7 @@ def test_histograms(compiled, by_numpy, share):
 
 
 def test_what_does_not_fit_is_refused(compiled):
-    from onboard.native.pixels import Preparer, count_values
+    from onboard.native.pixels import count_values
     from onboard.native.records import checksums
 
     bundle = load_bundle("s2-10")
@@ -230,10 +230,6 @@ def test_what_does_not_fit_is_refused(compiled):
         checksums(some[::2], 100)
     with pytest.raises(ValueError, match="int32"):
         count_values(np.zeros((4, 4), np.int32), None, np.zeros(65_536, np.int64))
-    preparer = Preparer(np.zeros((1, 65_536), np.uint8), some.dtype, [0], [], 128)
-    with pytest.raises(ValueError, match="tiles"):
-        tiles, valid = np.zeros((2, 1, 32, 32), np.uint8), np.zeros((32, 32), bool)
-        preparer.prepare(np.zeros((1, 32, 32), np.uint16), None, tiles, some[:2].copy(), valid)
     rule = ScoreRule.from_dict(bundle.score)
     stats = statistics(bundle, 1)
     model = fit_history(records(bundle, 40, 1), stats, [(records(bundle, 40, 2), stats)], rule, bundle.bands, OUTPUT, 3)
