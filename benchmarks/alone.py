@@ -29,6 +29,7 @@ from onboard.errors import InputError
 from onboard.sense.aligned import read_chunk, window_of
 from onboard.sense.chunks import largest
 from onboard.sense.grid import CELL
+from onboard.sense.tiles import on_cache_lines
 
 PER_TILE = ("read", "prepare", "encode", "remember", "recall", "score", "choose", "store")
 """Stages whose time goes with the number of tiles."""
@@ -97,7 +98,7 @@ def _in_turn(
     stages: Stages, read_ahead: int = 1, skip: Any = None,
 ) -> Generator[Part, None, None]:  # fmt: skip
     """`look_ahead` without threads."""
-    buffer = np.empty(largest(chunks) * CELL * CELL * bands, dtype=np.uint16)
+    buffer = on_cache_lines(largest(chunks) * CELL * CELL * bands, "u2")
     looker, comparer = workers[0]
     reader.expect([window_of(chunk, grid, displacement.of_chunk(chunk)) for chunk in chunks])
     for chunk in chunks:

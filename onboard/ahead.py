@@ -15,8 +15,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
-
 from onboard.abreast import lending
 from onboard.change.look import Look, Looker
 from onboard.change.registration import Displacement
@@ -27,6 +25,7 @@ from onboard.sense.acquisition import Mask, Reader
 from onboard.sense.aligned import Pixels, read_chunk, window_of
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import CELL, Grid
+from onboard.sense.tiles import on_cache_lines
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def look_ahead(
     """
     depth = len(workers) + read_ahead
     largest = max((chunk.cells for chunk in chunks), default=0) * CELL * CELL * bands
-    buffers = [np.empty(largest, dtype=np.uint16) for _ in range(min(depth, len(chunks)))]
+    buffers = [on_cache_lines(largest, "u2") for _ in range(min(depth, len(chunks)))]
 
     def read(index: int) -> Part:
         chunk, begun = chunks[index], stages.now()

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-import numpy as np
 
 from onboard.change.look import Looker
 from onboard.change.pair import Comparison
@@ -29,6 +28,7 @@ from onboard.sense.grid import CELL
 from onboard.sense.kept import KeptReader
 from onboard.sense.normalise import BandStatistics
 from onboard.sense.prescan import band_histograms, scene_statistics
+from onboard.sense.tiles import on_cache_lines
 from onboard.store.memory import Memory, PastPass
 
 SCAN_THREADS = 2
@@ -119,7 +119,7 @@ class Arrival:
         """For the largest part of some chunks of the sample, as many as threads may read at once."""
         size = len(self.bundle.bands) * largest(self._parts(chunks)) * CELL * CELL
         threads = min(self.config.threads, SCAN_THREADS) if reader.concurrent else 1
-        return [np.empty(size, dtype=np.uint16) for _ in range(threads)]
+        return [on_cache_lines(size, "u2") for _ in range(threads)]
 
     def comparisons(self, frozen: Frozen, past: Sequence[PastPass]) -> list[tuple[int, Comparison | None]]:
         """(memory id, comparison) of the past passes that take part, newest first."""

@@ -33,7 +33,7 @@ from onboard.native.records import available
 from onboard.sense.acquisition import U16, BandInfo, Mask
 from onboard.sense.grid import CELL
 from onboard.sense.normalise import DN_VALUES, BandStatistics, NormaliseRule, input_table, quantised_table
-from onboard.sense.tiles import U8, apply_table, sub_cell_means, sub_cell_share, to_pixels, to_tiles, valid_pixels
+from onboard.sense.tiles import U8, apply_table, on_cache_lines, sub_cell_means, sub_cell_share, to_pixels, to_tiles, valid_pixels
 
 PART_CELLS = 128
 """Whose tiles take 1.3 MB in ten bands. Fewer stay nearer to the processor, but each part waits for the interpreter
@@ -141,7 +141,7 @@ class Looker:
             self._preparer = Preparer(
                 self._tables, steps, self.dtype, self._fine, self._coarse, INPUT_ZERO, encoder.channels
             )
-        self._tiles = np.zeros((0 if fits else max_cells, *self._tile), dtype=np.uint8)
+        self._tiles = on_cache_lines((0 if fits else max_cells, *self._tile), np.uint8)
 
     def fine(self, dn: U16, quality: Mask | None) -> U8:
         """Network input of the 10 m bands of a chunk, uint8 (F, H, W)."""
@@ -170,12 +170,14 @@ class Looker:
             Tiles as the encoder takes them at best, uint8 and overwritten next time; whether all pixels are valid.
         """
         if len(self._tiles) < len(records):
-            self._tiles = np.zeros((len(records), *self._tile), dtype=np.uint8)
+            self._tiles = on_cache_lines((len(records), *self._tile), np.uint8)
         tiles = self._tiles[: len(records)]
         if self._preparer is not None and dn.strides[2] == dn.itemsize:
             return tiles, self._preparer.prepare(dn, quality, tiles, records, valid)
         valid[...] = valid_pixels(dn, quality)
         hidden = _hidden(valid)
+        if self._encoder.channels:
+            tiles[..., len(self._tables) :] = 0
         plane = np.empty(valid.shape, np.uint8)
         for bands, field, px in ((self._fine, "fine", FINE_PX), (self._coarse, "coarse", COARSE_PX)):
             for place, band in enumerate(bands):  # a band at a time stays in the processor's cache

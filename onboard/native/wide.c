@@ -125,31 +125,42 @@ HERE __m256i by_table(const uint16_t *dn, const uint8_t *table) {
     return _mm256_loadu_si256((const __m256i *)found);
 }
 
+/* A tile of a band from `dn` on, lines `step` apart; `valid`, lines `width` apart: the others are `zero`, NULL: all are.
+   Returns the greatest DN - 1 of the tile and of `most`. */
+HERE __m512i tile_of(
+    const uint16_t *dn, int64_t step, const Steps *steps, const uint8_t *table, const uint8_t *valid, int64_t width,
+    uint8_t zero, uint8_t *to, __m512i most) {
+    const Held in = held(steps);
+    const int made = steps->made;
+    for (int y = 0; y < CELL; y++, dn += step) {
+        const __m512i line = _mm512_loadu_si512(dn);
+        _mm_prefetch((const char *)(dn + CELL), _MM_HINT_T0); /* of the next cell: no line is long */
+        most = _mm512_max_epu16(most, _mm512_sub_epi16(line, _mm512_set1_epi16(1)));
+        __m256i found = made ? _mm512_cvtepi16_epi8(levels(&in, line)) : by_table(dn, table);
+        if (valid) {
+            const __m256i shown = _mm256_loadu_si256((const __m256i *)(valid + y * width));
+            const __mmask32 kept = _mm256_test_epi8_mask(shown, _mm256_set1_epi8(1));
+            found = _mm256_mask_mov_epi8(_mm256_set1_epi8((char)zero), kept, found);
+        }
+        _mm256_storeu_si256((__m256i *)(to + y * CELL), found);
+    }
+    return most;
+}
+
 WIDE uint16_t wide_row(const Chunk *chunk, int64_t top, const uint8_t *valid) {
-    const int64_t cols = chunk->width / CELL, bands = chunk->bands;
+    const int64_t width = chunk->width, cols = width / CELL, bands = chunk->bands, step = chunk->line_step;
     uint8_t beside[MAX_BANDS * TILE];
     __m512i most = _mm512_setzero_si512();
     for (int64_t col = 0; col < cols; col++) {
         const int64_t cell = top / CELL * cols + col;
         uint8_t *planes = chunk->channels ? beside : chunk->tiles + cell * bands * TILE;
         for (int64_t band = 0; band < bands; band++) {
-            const Steps *steps = chunk->steps + band;
-            const Held in = held(steps);
-            const uint16_t *from = chunk->dn + band * chunk->band_step + top * chunk->line_step + col * CELL;
+            const uint16_t *dn = chunk->dn + band * chunk->band_step + top * step + col * CELL;
+            const uint8_t *table = chunk->tables + band * 65536;
             uint8_t *to = planes + band * TILE;
-            for (int y = 0; y < CELL; y++, from += chunk->line_step) {
-                const __m512i dn = _mm512_loadu_si512(from);
-                _mm_prefetch((const char *)(from + CELL), _MM_HINT_T0); /* of the next cell: no line is long */
-                most = _mm512_max_epu16(most, _mm512_sub_epi16(dn, _mm512_set1_epi16(1)));
-                __m256i found = steps->made ? _mm512_cvtepi16_epi8(levels(&in, dn))
-                                            : by_table(from, chunk->tables + band * 65536);
-                if (valid) {
-                    const __mmask32 kept = _mm256_test_epi8_mask(
-                        _mm256_loadu_si256((const __m256i *)(valid + y * chunk->width + col * CELL)), _mm256_set1_epi8(1));
-                    found = _mm256_mask_mov_epi8(_mm256_set1_epi8((char)chunk->zero), kept, found);
-                }
-                _mm256_storeu_si256((__m256i *)(to + y * CELL), found);
-            }
+            const Steps *steps = chunk->steps + band;
+            most = valid ? tile_of(dn, step, steps, table, valid + col * CELL, width, chunk->zero, to, most)
+                         : tile_of(dn, step, steps, table, NULL, 0, 0, to, most);
             if (chunk->px[band] == 4) fine_means(to, means_of(chunk, cell, band));
             else coarse_means(to, means_of(chunk, cell, band));
         }
