@@ -18,8 +18,6 @@ from time import thread_time
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
-
 from benchmarks.command import on_cores
 from onboard import group, loop
 from onboard.ahead import Part

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-
 from onboard.change.look import Looker
 from onboard.change.pair import Comparison
 from onboard.change.prescan import Frozen, Looked, PreScan, fit_pairs, statistics_from_list

@@ -33,7 +33,16 @@ from onboard.native.records import available
 from onboard.sense.acquisition import U16, BandInfo, Mask
 from onboard.sense.grid import CELL
 from onboard.sense.normalise import DN_VALUES, BandStatistics, NormaliseRule, input_table, quantised_table
-from onboard.sense.tiles import U8, apply_table, on_cache_lines, sub_cell_means, sub_cell_share, to_pixels, to_tiles, valid_pixels
+from onboard.sense.tiles import (
+    U8,
+    apply_table,
+    on_cache_lines,
+    sub_cell_means,
+    sub_cell_share,
+    to_pixels,
+    to_tiles,
+    valid_pixels,
+)
 
 PART_CELLS = 128
 """Whose tiles take 1.3 MB in ten bands. Fewer stay nearer to the processor, but each part waits for the interpreter

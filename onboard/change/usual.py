@@ -6,7 +6,7 @@ evidence and of events, which all of them share.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from onboard.abreast import side_by_side
 from onboard.change.distance import latent_distance
 from onboard.change.event import EventHead, EventTest
 from onboard.change.pair import Comparison, PairModel
+from onboard.change.predict import BLOCK_CELLS, predictions, standardised
 from onboard.change.record import Records, is_clear
 from onboard.change.rule import ScoreRule
 from onboard.change.seen import Pair, Seen
@@ -33,7 +34,6 @@ MIN_CELLS = 8
 MIN_SPREAD = 0.2
 MIN_LATENT_SPREAD = 1.0
 MIN_RESIDUAL = 1e-3
-BLOCK_CELLS = 64
 
 
 def fit_history(
@@ -114,7 +114,7 @@ def fit_pair(
     pair = Pair(now).against(past)
     a, b = pair.now, pair.past
     valid = np.ones(a.fine.shape[1:], bool) if pair.hidden is None else ~pair.hidden
-    (forward, left_now), (backward, left_past) = _predictions(a, b, valid, rule.ridge)
+    (forward, left_now), (backward, left_past) = predictions(a, b, valid, rule.ridge)
     residual_spread = np.concatenate([left_now, left_past]) + MIN_RESIDUAL
     signed = Signed.for_bands(bands, statistics_now, statistics_past)
     (mean, whiten), medians, evidence = _directed(pair, np.asarray(valid.all(axis=0)), signed, rule)
@@ -168,9 +168,11 @@ def _usual_spectra(seen: Seen, usable: NDArray[np.bool_], rule: ScoreRule) -> tu
     cells = [slice(start, start + BLOCK_CELLS) for start in range(0, len(usable), BLOCK_CELLS)]
     moments = np.zeros((bands + 1, bands + 1))
     for some in cells:
-        spectra = np.concatenate([seen.coarse[:, some][:, usable[some]], np.ones((1, int(usable[some].sum())))])
+        part, shown = seen.coarse[:, some], usable[some]
+        spectra = part.reshape(bands, -1) if shown.all() else part[:, shown]
+        spectra = np.concatenate([spectra, np.ones((1, spectra.shape[1]))])
         moments += np.dot(spectra, spectra.T)  # quarters of whole numbers, exact
-    mean, covariance = _standardised(moments)
+    mean, covariance = standardised(moments)
     inverse = np.linalg.inv(covariance + rule.shrink * np.eye(bands))
     whiten = np.linalg.cholesky(inverse).T  # |W (x - mean)|^2 is the squared Mahalanobis distance
     unusual: F64 = np.empty(usable.shape)
@@ -179,72 +181,6 @@ def _usual_spectra(seen: Seen, usable: NDArray[np.bool_], rule: ScoreRule) -> tu
         off = np.dot(whiten, INPUT_STEP * (spectra - INPUT_ZERO) - mean[:, None])
         unusual[some] = (off**2).mean(axis=0).reshape(-1, unusual.shape[1])
     return (mean, whiten), damping(unusual, rule)
-
-
-def _standardised(moments: F64) -> tuple[F64, F64]:
-    """(mean, covariance) of standardised log reflectance, from the moments of the network's input with 1 behind it."""
-    count = max(float(moments[-1, -1]), 1.0)
-    mean = moments[-1, :-1] / count
-    covariance = INPUT_STEP**2 * (moments[:-1, :-1] / count - np.outer(mean, mean))
-    return INPUT_STEP * (mean - INPUT_ZERO), covariance
-
-
-def _predictions(a: Seen, b: Seen, valid: NDArray[np.bool_], ridge: float) -> tuple[tuple[F64, F64], tuple[F64, F64]]:
-    """Linear maps from all bands of one look to the 10 m ones of the other, a from b and then b from a.
-
-    Everything is found from one matrix of moments of the records' whole numbers, which are summed without rounding.
-
-    Args:
-        valid: bool (4, N, 16), sub-cells that are seen in both.
-
-    Returns:
-        For each the map with the constant in its last row, (B + 1, F), and the median size of what it leaves, as a
-        standard deviation, (F,).
-    """
-    fine, bands, count = len(a.fine), len(a.fine) + len(a.others), int(valid.sum())
-    moments = np.zeros((2 * bands + 1, 2 * bands + 1))
-    for both in _blocks(a, b, valid):
-        moments += np.dot(both, both.T)  # other passes are learnt from meanwhile: `@` keeps the interpreter's lock
-    mean, covariance = _standardised(moments)
-    maps, rows = [], []
-    for source, target in ((np.s_[bands:], np.s_[:fine]), (np.s_[:bands], np.s_[bands : bands + fine])):
-        usual = covariance[source, source][:bands, :bands] + ridge * np.eye(bands)
-        slope = np.linalg.solve(usual, covariance[source, target][:bands])
-        constant = mean[target] - mean[source][:bands] @ slope
-        maps.append(np.vstack([slope, constant]))
-        row = np.zeros((fine, 2 * bands + 1))  # of what is left, on whole numbers
-        row[:, source][:, :bands] = -INPUT_STEP * slope.T
-        row[:, target] = INPUT_STEP * np.eye(fine)
-        row[:, -1] = -constant - INPUT_ZERO * row[:, :-1].sum(axis=1)
-        rows.append(row)
-    weights, left, spreads = np.concatenate(rows), np.empty((fine, count), np.float32), []
-    for half in (np.s_[:fine], np.s_[fine:]):  # one after the other: what is left of both would be the most held
-        end = 0
-        for both in _blocks(a, b, valid):
-            start, end = end, end + both.shape[1]
-            left[:, start:end] = np.abs(np.dot(weights, both)[half])
-        spreads.append(1.4826 * medians_of_rows(left).astype(np.float64))
-    return (maps[0], spreads[0]), (maps[1], spreads[1])
-
-
-def _blocks(a: Seen, b: Seen, valid: NDArray[np.bool_]) -> Iterator[F64]:
-    """Whole numbers of both looks and 1, float64 (2 B + 1, sub-cells) of the valid ones, some cells at a time: all of a
-    sample's would be the most that a run ever holds."""
-    for start in range(0, len(a.records), BLOCK_CELLS):
-        cells = slice(start, start + BLOCK_CELLS)
-        shown = valid[:, cells]
-        both = np.concatenate([a.spectra(cells), b.spectra(cells), np.ones((1, *shown.shape), np.float32)])
-        yield (both.reshape(len(both), -1) if shown.all() else both[:, shown]).astype(np.float64)
-
-
-def medians_of_rows(values: F32) -> F32:
-    """Of each row, float32 (R,), as `np.median` but in half the time; the rows are left in another order."""
-    middle, odd = divmod(values.shape[1], 2)
-    if not values.size:
-        return np.full(len(values), np.nan, np.float32)
-    values.partition(middle, axis=1)
-    upper = values[:, middle]
-    return upper if odd else np.asarray((values[:, :middle].max(axis=1) + upper) / 2, dtype=np.float32)
 
 
 def _median_spread(values: F32, smallest: float) -> tuple[float, float]:

@@ -110,6 +110,11 @@ _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
     "onboard_unexplained": (
         None, [c_void_p, c_int64, POINTER(Layout), POINTER(Against), c_int64, c_float]
     ),
+    "onboard_moments": (None, [c_void_p, c_void_p, c_int64, POINTER(Layout), c_void_p]),
+    "onboard_left": (
+        c_int64, [c_void_p, c_void_p, c_int64, POINTER(Layout), c_void_p, c_int64, c_void_p, c_int64]
+    ),
+    "onboard_medians": (None, [c_void_p, c_int64, c_int64, c_int64, c_void_p]),
     "onboard_log_odds": (None, [c_void_p, c_void_p, c_int64, POINTER(Layout), POINTER(Head), c_void_p]),
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ from onboard.change.rule import ScoreRule
 from onboard.change.seen import Pair
 from onboard.change.signed import Signed
 from onboard.change.subcells import INPUT_STEP, INPUT_ZERO
-from onboard.change.usual import fit_history, fit_pair, medians_of_rows
+from onboard.change.usual import fit_history, fit_pair
 from onboard.change.weigh import weigh
 from onboard.infer.bundle import Tensor
 from onboard.sense.bands import BAND_SETS
@@ -174,15 +174,3 @@ def test_falls_are_physical():
     falls = signed.falls(Pair(records(darker)).against(records(past)))
     assert np.median(falls["B08"]) == pytest.approx(0.24, abs=0.01)
     assert np.median(falls["B12"]) == pytest.approx(0.0, abs=0.01)
-
-
-@pytest.mark.parametrize("count", [1, 2, 7, 100, 1_001])
-def test_medians_of_rows_are_numpys(count):
-    rows = np.random.default_rng(count).exponential(size=(4, count)).astype(np.float32)
-    found = medians_of_rows(rows.copy())
-    assert found.dtype == np.float32
-    assert (found == np.median(rows, axis=1)).all()
-
-
-def test_medians_of_nothing_are_unknown():
-    assert np.isnan(medians_of_rows(np.empty((4, 0), np.float32))).all()
