@@ -62,8 +62,9 @@ class Comparer:
     def compare(self, now: Records, chunk: Chunk) -> Compared:
         """Against past passes, newest first, until every clear cell has its k looks."""
         clear, history = is_clear(now), self._history(chunk)
-        seen = np.zeros(int(clear.sum()), dtype=np.int64)
+        seen = np.where(clear, 0, history)
         looks: list[tuple[Records, Comparison | None]] = []
+        both: list[NDArray[np.bool_]] = []
         damaged = 0
         with self._stages.time("recall"):
             while len(looks) < len(self._past) and (seen < history).any():
@@ -72,9 +73,11 @@ class Comparer:
                 records, bad = self._memory.read_all([identity for identity, _ in some], chunk, self._dtype)
                 damaged += bad
                 looks += [(one, comparison) for one, (_, comparison) in zip(records, some, strict=True)]
-                seen += is_clear(records)[:, clear].sum(axis=0)
+                both.append(is_clear(records) & clear)
+                seen += both[-1].sum(axis=0)
         with self._stages.time("score"):
-            score = score_cells(now, looks, self._rule, self._output, history)
+            shown = np.concatenate(both) if both else None
+            score = score_cells(now, looks, self._rule, self._output, history, shown)
         status = np.full(len(now), CellStatus.SCORED, dtype=np.uint8)
         status[np.isnan(score)] = CellStatus.FIRST_LOOK
         status[~clear] = CellStatus.UNKNOWN

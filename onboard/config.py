@@ -61,7 +61,7 @@ class DetectConfig:
     prescan_all_cells: int = 4_096
     fit_cells: int = 2_048
     threads: int = 1
-    batch: int = 48
+    batch: int = 64
     read_ahead: int = 1
     storage_bytes: int | None = None
     deadline_s_per_row: float | None = None

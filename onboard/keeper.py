@@ -51,14 +51,19 @@ class Model:
     def vouch(self, looked: Sequence[Records]) -> None:
         """ModelError where what was looked at must not be stored: wrong answers, or one latent for everything."""
         self.check.run()
-        clear = [records[is_clear(records)] for records in looked]
-        latents = np.concatenate([one["latent"] for one in clear]) if clear else np.empty((0, 1))
-        if len(latents) < FEWEST_CLEAR or (latents != latents[0]).any():
+        clear: list[Records] = []
+        for records in looked:
+            clear.append(records[is_clear(records)])
+            first = next((one["latent"][0] for one in clear if len(one)), None)
+            if first is not None and (clear[-1]["latent"] != first).any():
+                return  # as a rule with the first of them
+        count = sum(map(len, clear))
+        if count < FEWEST_CLEAR:
             return
         seen = np.concatenate([one["fine"].reshape(len(one), -1) for one in clear])
         if (seen != seen[0]).any():
             key = self.encoder.artefact.key
-            raise ModelError(f"bundle {self.bundle.name}: {key} gives one latent for {len(latents)} different cells")
+            raise ModelError(f"bundle {self.bundle.name}: {key} gives one latent for {count} different cells")
 
 
 class Keeper:

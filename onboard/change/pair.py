@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,10 +127,11 @@ class Weights(NamedTuple):
     latent: Number
     event: Number
 
-    @classmethod
-    def stacked(cls, each: Sequence[Weights]) -> Weights:
-        """Of several looks."""
-        return cls(*np.array(each, np.float32).T[:, :, None])
+    @staticmethod
+    @lru_cache(64)
+    def stacked(each: tuple[Weights, ...]) -> Weights:
+        """Of several looks: the same for nearly all chunks of a pass."""
+        return Weights(*np.array(each, np.float32).T[:, :, None])
 
     def add_up(self, residual: F32, loss: F32, water: F32, distance: F32 | None) -> F32:
         """asinh of surprise, signed evidence and distance of latents, in spreads of the scene: float32 (N,) or (L, N).

@@ -37,6 +37,7 @@ def score_cells(
     rule: ScoreRule,
     output: Tensor,
     history: int,
+    clear: Mask | None = None,
 ) -> F32:
     """Score each cell of a chunk.
 
@@ -47,12 +48,14 @@ def score_cells(
         rule: which distance, and its constants.
         output: the artefact's output tensor.
         history: k, how many clear past looks count.
+        clear: bool (L, N), which cells are clear in both looks, where the caller knows.
 
     Returns:
         float32 (N,), higher = more change: for "surprise" a probability 0..1 under the rule's prior, else a distance;
         nan where the new look or all of the past is not clear.
     """
-    clear = np.array([is_clear(records) for records, _ in past], np.bool_).reshape(len(past), len(now)) & is_clear(now)
+    if clear is None:
+        clear = np.array([is_clear(one) for one, _ in past], np.bool_).reshape(len(past), len(now)) & is_clear(now)
     chosen = clear & (np.cumsum(clear, axis=0) <= history)
     score = np.full(len(now), np.nan, dtype=np.float32)
     counted = np.flatnonzero(chosen.any(axis=1)).tolist()
@@ -117,7 +120,7 @@ def _together(now: Records, looks: Sequence[Look], chosen: Mask, rule: ScoreRule
     events = [one[1] for one in compiled if one is not None]
     records = [one.records for one in looks]
     found = unexplained(now, records, usual, events, chosen, output.scale if rule.latent else None)
-    weights = Weights.stacked([one.weights for one in comparisons])
+    weights = Weights.stacked(tuple(one.weights for one in comparisons))
     score = weights.add_up(found.residual, found.loss, found.water, found.distance if rule.latent else None)
     return score + weights.event * found.evidence
 

@@ -153,19 +153,28 @@ def correlations(pixels: U8, reference: NDArray[np.float64], side: int) -> NDArr
     return sums
 
 
-def read_parts(file: int, parts: Sequence[tuple[int, int, NDArray[Any]]]) -> int:
-    """Fill arrays (lines, pixels), the pixels of a line one after the other, from an open file.
+Rectangle = tuple[NDArray[np.int64], slice, slice]
+"""Where in a file it begins in each band, and its lines and pixels in an array."""
+
+
+def read_rectangles(file: int, out: NDArray[Any], step: int, rectangles: Sequence[Rectangle]) -> int:
+    """Fill parts of an array (B, H, W), the pixels of a line one after the other, from an open file.
 
     Args:
-        parts: where in the file the first line begins, bytes from one line to the next there, and the array.
+        step: bytes from one line to the next in the file.
 
     Returns:
         0, an errno, or -1 at the end of the file.
     """
-    table = np.empty((len(parts), 6), np.int64)
-    for row, (place, step, part) in zip(table, parts, strict=True):
-        if part.strides[1] != part.itemsize:
-            raise ValueError(f"lines with strides {part.strides}")
-        row[:] = place, step, len(part), part.shape[1] * part.itemsize, address(part), part.strides[0]
-    found: int = kernels().onboard_read(file, len(parts), address(table))
+    bands, size = len(out), out.itemsize
+    if out.strides[2] != size:
+        raise ValueError(f"lines with strides {out.strides}")
+    table = np.empty((len(rectangles), bands, 6), np.int64)
+    first = address(out) + np.arange(bands) * out.strides[0]
+    for part, (places, lines, pixels) in zip(table, rectangles, strict=True):
+        part[:, 0] = places
+        part[:, 1:4] = step, lines.stop - lines.start, (pixels.stop - pixels.start) * size
+        part[:, 4] = first + (lines.start * out.strides[1] + pixels.start * size)
+        part[:, 5] = out.strides[1]
+    found: int = kernels().onboard_read(file, len(rectangles) * bands, address(table))
     return found

@@ -22,7 +22,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
 from onboard.native.library import kernels
-from onboard.native.pixels import read_parts
+from onboard.native.pixels import Rectangle, read_rectangles
 
 END = "unexpected end of the file"
 FARTHEST = 1 << 62
@@ -40,7 +40,8 @@ class BlockSource:
     """
 
     def __init__(self, source: DatasetReader, places: dict[int, NDArray[np.int64]]) -> None:
-        self._source, self._places, self._block = source, places, source.block_shapes[0]
+        self._source, self._block = source, source.block_shapes[0]
+        self._places, self._band = np.stack(list(places.values())), {index: at for at, index in enumerate(places)}
         self.dtype = np.dtype(source.dtypes[0])
         self.name, self.height, self.width, self.count = source.name, source.height, source.width, source.count
         self._file = os.open(source.name, os.O_RDONLY)
@@ -96,12 +97,21 @@ class BlockSource:
         """
         if out is None:
             out = np.empty((len(indexes), window.height, window.width), self.dtype)
-        parts = [one for index, band in zip(indexes, out, strict=True) for one in self._parts(index, window, band)]
-        self._fill(parts)
+        bands = [self._band[index] for index in indexes]
+        rectangles = list(self._rectangles(bands, window))
+        step = self._block[1] * self.dtype.itemsize
+        if kernels() is not None:
+            fault = read_rectangles(self._file, out, step, rectangles)
+            if fault:
+                raise RasterioIOError(END if fault < 0 else f"read error: {os.strerror(fault)}")
+            return out
+        for places, lines, pixels in rectangles:
+            for place, band in zip(places.tolist(), out, strict=True):
+                self._fill(band[lines, pixels], place, step)
         return out
 
-    def _parts(self, index: int, window: RasterWindow, band: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
-        """What lies of a band's pixels (h, w) in each block: where in the file they begin, and themselves."""
+    def _rectangles(self, bands: list[int], window: RasterWindow) -> Iterator[Rectangle]:
+        """What lies of a window in each block: where in the file it begins in each band, its lines and its pixels."""
         height, width = self._block
         top, left = window.row_off, window.col_off
         for row in range(top // height, -(-(top + window.height) // height)):
@@ -109,8 +119,8 @@ class BlockSource:
             for col in range(left // width, -(-(left + window.width) // width)):
                 begin, end = max(left, col * width), min(left + window.width, (col + 1) * width)
                 pixels = (first - row * height) * width + begin - col * width
-                place = int(self._places[index][row, col]) + pixels * self.dtype.itemsize
-                yield place, band[first - top : last - top, begin - left : end - left]
+                places = self._places[bands, row, col] + pixels * self.dtype.itemsize
+                yield places, slice(first - top, last - top), slice(begin - left, end - left)
 
     def read_masks(self, indexes: Sequence[int], window: RasterWindow) -> NDArray[Any]:
         """As `DatasetReader.read_masks`."""
@@ -121,20 +131,13 @@ class BlockSource:
         """Close the file; a second call does nothing."""
         self._closed()
 
-    def _fill(self, parts: Sequence[tuple[int, NDArray[Any]]]) -> None:
-        step = self._block[1] * self.dtype.itemsize
-        if kernels() is not None:
-            fault = read_parts(self._file, [(place, step, part) for place, part in parts])
-            if fault:
-                raise RasterioIOError(END if fault < 0 else f"read error: {os.strerror(fault)}")
-            return
-        for place, part in parts:
-            if part.flags.c_contiguous and (part.strides[0] == step or len(part) == 1):
-                self._fill_straight(part, place)
-            else:  # whole lines cost less than a call for each
-                lines = np.empty((step * (len(part) - 1) // part.itemsize + part.shape[1]), part.dtype)
-                self._fill_straight(lines, place)
-                part[...] = np.lib.stride_tricks.as_strided(lines, part.shape, (step, part.itemsize))
+    def _fill(self, part: NDArray[Any], place: int, step: int) -> None:
+        if part.flags.c_contiguous and (part.strides[0] == step or len(part) == 1):
+            self._fill_straight(part, place)
+        else:  # whole lines cost less than a call for each
+            lines = np.empty((step * (len(part) - 1) // part.itemsize + part.shape[1]), part.dtype)
+            self._fill_straight(lines, place)
+            part[...] = np.lib.stride_tricks.as_strided(lines, part.shape, (step, part.itemsize))
 
     def _fill_straight(self, array: NDArray[Any], place: int) -> None:
         view = array.data.cast("B")
