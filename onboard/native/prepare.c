@@ -79,7 +79,7 @@ INLINE void tile_of(const Chunk *chunk, int64_t top, int64_t col, int64_t band, 
 /* `wide_row` for any processor; the greatest DN - 1 only where all pixels are taken. */
 INLINE uint16_t any_row(const Chunk *chunk, int64_t top, const uint8_t *valid) {
     const int64_t width = chunk->width, cols = width / CELL, bands = chunk->bands, cell = top / CELL * cols;
-    uint8_t beside[MAX_BANDS * TILE];
+    uint8_t beside[MAX_PLANES * TILE];
     uint16_t most = 0;
     for (int64_t band = 0; band < bands; band++) {
         for (int64_t y = top; y < top + CELL && !valid; y++) /* so that they are in the cache for what follows */

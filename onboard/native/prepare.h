@@ -9,7 +9,7 @@
 #endif
 
 #define TILE (CELL * CELL)
-#define MAX_BANDS 16
+#define MAX_PLANES 16
 #define NODATA 0
 #define SATURATED 65535
 

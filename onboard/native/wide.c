@@ -149,7 +149,7 @@ HERE __m512i tile_of(
 
 WIDE uint16_t wide_row(const Chunk *chunk, int64_t top, const uint8_t *valid) {
     const int64_t width = chunk->width, cols = width / CELL, bands = chunk->bands, step = chunk->line_step;
-    uint8_t beside[MAX_BANDS * TILE];
+    uint8_t beside[MAX_PLANES * TILE];
     __m512i most = _mm512_setzero_si512();
     for (int64_t col = 0; col < cols; col++) {
         const int64_t cell = top / CELL * cols + col;

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from rasterio.errors import RasterioIOError
 from rasterio.windows import Window as RasterWindow
 
 from onboard.errors import InputError
@@ -128,3 +129,24 @@ def test_a_file_that_ends_early_is_one_fault_with_its_place(tmp_path, write_tif,
         ) as caught:
             reader.read(Window(96, 64, 32, 64), out)
     assert caught.value.kind == "truncated"
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+@pytest.mark.parametrize("lines", [1, 63, 64, 65, 128, 150])
+def test_lines_that_are_read_together_come_whole_or_not_at_all(tmp_path, write_tif, lines, kernels, monkeypatch):
+    """Parts of the lines of large tiles, of which several are asked for in one call; then the file ends among them."""
+    if not kernels:
+        monkeypatch.setattr("onboard.sense.blocks.kernels", lambda: None)
+    layout = {"tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "band"}
+    write_tif(tmp_path / "a.tif", BANDS, (256, 256), **layout)
+    window = RasterWindow(40, 256 - lines, 150, lines)
+    with rasterio.open(tmp_path / "a.tif") as source:
+        mine = BlockSource.of(source, [1, 2, 3])
+        assert (mine.read([3, 1], window) == source.read([3, 1], window=window)).all()
+        end = int(source.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=3)) + 256 * 256 * 2
+        with (tmp_path / "a.tif").open("r+b") as file:
+            file.truncate(end - 200)  # the last line's window ends 132 bytes before the tile does
+        with pytest.raises(RasterioIOError, match="end of the file"):
+            mine.read([3], window)
+        assert (mine.read([1], window) == source.read([1], window=window)).all()
+        mine.close()
