@@ -53,9 +53,11 @@ class Model:
         self.check.run()
         clear: list[Records] = []
         for records in looked:
-            clear.append(records[is_clear(records)])
-            first = next((one["latent"][0] for one in clear if len(one)), None)
-            if first is not None and (clear[-1]["latent"] != first).any():
+            some = records[is_clear(records)]
+            if not len(some):
+                continue
+            clear.append(some)
+            if (some["latent"] != clear[0]["latent"][0]).any():
                 return  # as a rule with the first of them
         count = sum(map(len, clear))
         if count < FEWEST_CLEAR:

@@ -37,10 +37,7 @@ class OnnxEncoder:
         self.batch = batch
         self.engine = "onnxruntime"
         self.input_dtype = np.dtype(artefact.input.dtype)
-        shape = self._session.get_inputs()[0].shape
-        self.channels = shape[3] if shape[1:3] == [CELL, CELL] else 0
-        bands = self._session.get_modelmeta().custom_metadata_map.get("bands")
-        self._bands = len(json.loads(bands)) if bands else self.channels
+        self.channels, self._bands = _channels(self._session, artefact)
 
     def encode(self, tiles: NDArray[Any], out: NDArray[np.uint8]) -> None:
         """Encode tiles in batches.
@@ -60,6 +57,27 @@ class OnnxEncoder:
             if latent.dtype != np.uint8:
                 latent = stored(latent, self.artefact)
             out[start:stop] = latent
+
+
+def _channels(session: Any, artefact: Artefact) -> tuple[int, int]:
+    """Channels of tiles that a network takes with these last (0: its bands come first), and how many of them are bands.
+
+    Raises:
+        BundleError: the file says of its bands what cannot be.
+    """
+    shape = session.get_inputs()[0].shape
+    if len(shape) != 4 or shape[1:3] != [CELL, CELL] or not isinstance(shape[3], int):
+        return 0, 0
+    said = session.get_modelmeta().custom_metadata_map.get("bands", "null")
+    try:
+        bands = json.loads(said)
+    except ValueError:
+        bands = said
+    if bands is None:
+        return shape[3], shape[3]
+    if not isinstance(bands, list) or not 0 < len(bands) <= shape[3]:
+        raise BundleError(f"{artefact.path}: bands {said[:60]} for {shape[3]} channels")
+    return shape[3], len(bands)
 
 
 def _providers() -> list[str]:

@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
 from onboard.errors import BundleError
 from onboard.infer.bundle import load_bundle
-from onboard.infer.runtime import load_encoder
+from onboard.infer.runtime import fastest, load_encoder
 
 BUNDLE = load_bundle("rgbn")
 INPUT = BUNDLE.artefact("onnx", "int8").input
@@ -133,3 +134,20 @@ def test_providers_are_the_cpu_unless_asked_for_and_never_one_that_is_not_here(m
     assert onnx._providers() == ["CPUExecutionProvider"]
     monkeypatch.setenv("ONBOARD_ORT_PROVIDERS", "TensorrtExecutionProvider, CUDAExecutionProvider,CPUExecutionProvider")
     assert onnx._providers() == here
+
+
+@pytest.mark.parametrize("said", ["not JSON", "7", "[]", '["B02", "B03", "B04", "B08", "B12"]'])
+def test_a_file_that_says_odd_things_of_its_bands_is_refused(tmp_path, said):
+    model = onnx.load(BUNDLE.artefact("onnx", "int8").path)
+    onnx.helper.set_model_props(model, {"bands": said})
+    onnx.save(model, tmp_path / "odd.onnx")
+    with pytest.raises(BundleError, match=r"odd\.onnx: bands .* for 4 channels"):
+        load_encoder(altered(path=tmp_path / "odd.onnx"))
+
+
+def test_tiles_in_either_order_give_the_same(tiles):
+    encoder = load_encoder(BUNDLE)
+    assert encoder.channels == 4
+    out = np.empty((len(tiles), BUNDLE.latent), np.uint8)
+    encoder.encode(fastest(encoder, tiles), out)
+    assert (out == latents(tiles)).all()
