@@ -39,7 +39,7 @@ from onboard.downlink.link.orders import PassWindow, Plan, Query, order_body
 from onboard.downlink.link.seal import Window, seal_receipt, unseal
 from onboard.downlink.link.wire import Report, Transfer, pack_prompt, pack_segment, report_body, unpack_down
 from onboard.downlink.overview import SCORE
-from onboard.downlink.product import _HEAD, Product, ProductError, decode, encode
+from onboard.downlink.product import HEAD, Product, ProductError, decode, encode
 from onboard.sense.grid import CELL
 
 CORPUS = 2_000
@@ -197,7 +197,7 @@ def _targets(inbox: Inbox, archive: Archive) -> dict[str, Target]:
     ]
     one = encode(products(1)[0])
     several = [
-        with_checksums(with_text(one[: _HEAD.size], b"[" * 60_000)),  # deeper than a parser may go
+        with_checksums(with_text(one[: HEAD.size], b"[" * 60_000)),  # deeper than a parser may go
         *coded(2),
         *coded(1, bands=("B04",)),
         encode(products(1, crs="")[0]),

@@ -15,7 +15,7 @@ from spacepackets.ccsds.spacepacket import SequenceFlags
 from onboard.downlink.link.packet import frame
 from onboard.downlink.link.seal import _PURPOSE
 from onboard.downlink.link.wire import MAC_BYTES
-from onboard.downlink.product import _DICTIONARY, _HEAD, _TAIL, MAX_HEADER_BYTES
+from onboard.downlink.product import _DICTIONARY, _TAIL, HEAD, MAX_HEADER_BYTES
 
 KEY = bytes(range(32))
 EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF)
@@ -59,12 +59,12 @@ def mend_packet(data: bytes, rng: random.Random) -> bytes:
 
 def mend_product(data: bytes, rng: random.Random) -> bytes:
     """Checksums that fit; now and then the header's own text is mutated and packed again."""
-    if rng.random() < 0.1 or len(data) < _HEAD.size + _TAIL:
+    if rng.random() < 0.1 or len(data) < HEAD.size + _TAIL:
         return data
-    head, start = data[: _HEAD.size], _HEAD.size + int.from_bytes(data[_HEAD.size - 2 : _HEAD.size], "big")
+    head, start = data[: HEAD.size], HEAD.size + int.from_bytes(data[HEAD.size - 2 : HEAD.size], "big")
     if rng.random() < 0.6:
         try:
-            text = zlib.decompressobj(zdict=_DICTIONARY).decompress(data[_HEAD.size : start], MAX_HEADER_BYTES)
+            text = zlib.decompressobj(zdict=_DICTIONARY).decompress(data[HEAD.size : start], MAX_HEADER_BYTES)
         except zlib.error:
             return with_checksums(data[:-_TAIL])
         data = with_text(head, _header(text, rng)) + data[start:]

@@ -18,9 +18,10 @@ from rasterio.crs import CRS
 from rasterio.features import rasterize
 from rasterio.warp import transform as warp_points
 
+from onboard.downlink.draft import draft
 from onboard.downlink.estimate import estimate_bytes
 from onboard.downlink.link.orders import DEGREE, Query
-from onboard.downlink.product import Product, encode
+from onboard.downlink.product import Product
 from onboard.errors import InputError
 from onboard.sense.acquisition import NODATA_DN, U16, Acquisition, Reader
 from onboard.sense.chunks import Chunk
@@ -166,6 +167,6 @@ class Asked:
         first = np.zeros(1, dtype=np.intp)
         size = round(float(estimate_bytes(dn, first, first)[0]))
         return NewProduct(
-            row, col, score, score, encode(product, "raw"), size, priority=query.priority,
+            row, col, score, score, draft(product), size, priority=query.priority,
             chip=ALONE if query.lossless else 0,
         )  # fmt: skip

@@ -3,10 +3,10 @@
     value = probability of change among its neighbours (`context`) x area that can be seen x priority of the place
 
 Coding a product costs as much as looking at fifty cells, and an online top-K of a long stream lets several times K in.
-So a candidate enters the queue with its pixels as they are (codec "raw": a whole product, with its checksum, written in
-the transaction of the scores that chose it) and is weighed by an estimate of the bytes it will take; `settle` codes
-those that stay. While a pass is seen, a cell's neighbours are those seen so far; once all have been, `final_values`
-weighs the candidates anew. The order in which a pass shows its changes does not decide what goes down.
+So a candidate enters the queue as a `draft`, its pixels as they are, in the transaction of the scores that chose it,
+and is weighed by an estimate of the bytes it will take; `settle` codes those that stay. While a pass is seen, a cell's
+neighbours are those seen so far; once all have been, `final_values` weighs the candidates anew. The order in which a
+pass shows its changes does not decide what goes down.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onboard.downlink.context import in_context
+from onboard.downlink.draft import CellDrafts
 from onboard.downlink.estimate import HEADER_BYTES, estimate_bytes
 from onboard.downlink.ladder import WORTH, Rung
-from onboard.downlink.product import Product, encode
+from onboard.downlink.product import Product
 from onboard.sense.acquisition import U16, Acquisition
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import CELL, Grid
@@ -54,8 +55,10 @@ class Chooser:
         priority: F32 | None = None,
     ) -> None:
         self._room = budget_bytes * RESERVE if budget_bytes > HEADER_BYTES else 0.0
-        self._acquisition, self._grid, self._artefact = acquisition, grid, artefact
-        self._infos = tuple(acquisition.band(name) for name in bands)
+        infos, nothing = tuple(acquisition.band(name) for name in bands), np.zeros((len(bands), CELL, CELL), np.uint16)
+        self._drafts = CellDrafts(
+            Product(grid, 0, 0, acquisition.product_id, acquisition.sensing_time, infos, nothing, artefact, 0.0)
+        )
         self._kept = queue.densities()
         heapq.heapify(self._kept)
         self._used = sum((size for _, size in self._kept), 0.0)
@@ -90,24 +93,22 @@ class Chooser:
         size = estimate_bytes(dn, rows, cols)
         self._smallest = min(self._smallest, float(size.min()))
         density = worth[hopeful] / size
-        for i in np.argsort(-density, kind="stable"):
+        chosen = []
+        for i in np.argsort(-density, kind="stable").tolist():
             if not density[i] > self._floor:
                 break
             self._keep(float(density[i]), float(size[i]))
-            r, c, cell = int(rows[i]), int(cols[i]), int(hopeful[i])
-            pixels = dn[:, r * CELL : (r + 1) * CELL, c * CELL : (c + 1) * CELL]
-            own = float(probability[cell] if np.isnan(score[cell]) else score[cell])
-            product = Product(
-                self._grid, chunk.row + r, chunk.col + c, self._acquisition.product_id, self._acquisition.sensing_time,
-                self._infos, pixels, self._artefact, float(f"{own:.6g}"),
-            )  # fmt: skip
-            value = float(probability[cell] * weight[cell])
-            self._candidates.append(
-                NewProduct(
-                    product.row, product.col, product.score, value, encode(product, "raw"), round(float(size[i])),
-                    float(weight[cell]),
-                )
-            )  # fmt: skip
+            chosen.append(i)
+        cells = hopeful[chosen]
+        own = np.where(np.isnan(score[cells]), probability[cells], score[cells])
+        scores = [float(f"{one:.6g}") for one in own.tolist()]
+        drafts = self._drafts.of(dn, rows[chosen], cols[chosen], (chunk.row, chunk.col), scores)
+        self._candidates += map(
+            NewProduct,
+            (rows[chosen] + chunk.row).tolist(), (cols[chosen] + chunk.col).tolist(), scores,
+            (probability[cells] * weight[cells]).tolist(), drafts, np.rint(size[chosen]).astype(int).tolist(),
+            weight[cells].tolist(),
+        )  # fmt: skip
 
     @property
     def held_bytes(self) -> int:

@@ -1,7 +1,7 @@
 """Samples of a product as bytes, and back: the codecs of the product format. Pure.
 
 j2k   the bands as one image (`mosaic`) in a JPEG 2000 codestream, reversible: what goes down without loss
-raw   the same image as big-endian uint16: quick enough to be written for every candidate
+raw   the same image as big-endian uint16: quick enough for every candidate (`draft`)
 klt   rotated and quantised (`lossy`), then as j2k: what goes down at 40 dB
 zip   the samples of the cells inside the mask, high bytes and low bytes apart, zlib: for a sample a cell
 """

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from onboard.downlink.draft import draft
 from onboard.downlink.estimate import estimate_image_bytes
 from onboard.downlink.ladder import Rung
 from onboard.downlink.product import Product, encode
@@ -63,19 +64,19 @@ def overview(
             like, rung=Rung.EVENT, cell_px=1, row=int(rows[0]), col=int(cols[0]), bands=(SCORE,), score=_short(best),
             dn=np.where(alarms, dn, 0)[None][:, *block].astype(np.uint16), cells=_mask(alarms[block]),
         )  # fmt: skip
-        products.append(_new(event, float(probability[alarms].sum()), "zip"))
+        products.append(_new(event, float(probability[alarms].sum())))
     whole = replace(like, cell_px=1, row=0, col=0, score=_short(best), cells=None)
-    products.append(_new(replace(whole, rung=Rung.SCORES, bands=(SCORE,), dn=dn[None]), everything, "zip"))
+    products.append(_new(replace(whole, rung=Rung.SCORES, bands=(SCORE,), dn=dn[None]), everything))
     if thumbnail is not None:
         small = replace(whole, rung=Rung.THUMBNAIL, bands=tuple(thumbnail.bands), dn=thumbnail.dn)
         size = estimate_image_bytes(small.dn)
-        products.append(_new(small, everything, "raw", size))  # what takes long to code waits with the candidates
+        products.append(_new(small, everything, size))  # what takes long to code waits with the candidates
     return products
 
 
-def _new(product: Product, value: float, codec: str, size: int | None = None) -> NewProduct:
-    """A product for the queue; with a size that is only estimated, one that is still to be coded."""
-    payload = encode(product, codec)
+def _new(product: Product, value: float, size: int | None = None) -> NewProduct:
+    """A product for the queue; with a size that is only estimated, a draft of it."""
+    payload = encode(product, "zip") if size is None else draft(product)
     return NewProduct(
         product.row, product.col, product.score, value, payload, len(payload) if size is None else size,
         rung=product.rung, coded=size is None,

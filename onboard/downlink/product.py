@@ -21,7 +21,7 @@ import json
 import struct
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -44,7 +44,7 @@ warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)  # a codestr
 
 MAGIC = b"OBDP"
 VERSION = 3
-_HEAD = struct.Struct(">4sBBBBIIHH32sH")
+HEAD = struct.Struct(">4sBBBBIIHH32sH")
 _CRC = struct.Struct(">I")
 _SHA_BYTES = 32
 _TAIL = _SHA_BYTES + _CRC.size
@@ -62,7 +62,6 @@ _DICTIONARY = (
     '"product_id":"S2B_MSIL1C_S2A_MSIL2A_2024","score":0.9,"sensing_time":"2024-05-03T10:06:11.000000+00:00"}'
 ).encode()  # fmt: skip
 """What most texts share, for zlib to refer to: a part of the format."""
-
 
 _WINDOW_BITS, _MEMORY_LEVEL = 12, 4
 """Of zlib, for texts of a kilobyte: what it would clear for longer ones costs more than packing them."""
@@ -119,15 +118,37 @@ def encode(product: Product, codec: str = "j2k") -> bytes:
     Args:
         codec: of `CODECS`; where "klt" cannot keep its promise, "j2k" takes its place.
     """
-    cells = product.inside()
-    half = halved(product.dn) if product.cell_px == CELL else []
-    samples = encode_samples(codec, product.dn, half, cells, [band.offset for band in product.bands])
+    half = halves(product)
+    samples = encode_samples(codec, product.dn, half, product.inside(), [band.offset for band in product.bands])
     if samples is None:
         return encode(product, "j2k")
-    text = {
+    packer = zlib.compressobj(9, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL, zdict=_DICTIONARY)
+    packed = packer.compress(text_of(product, half)) + packer.flush()
+    body = head_of(MAGIC, VERSION, product, codec, len(packed)) + packed + samples
+    body += hashlib.sha256(body).digest()
+    return body + _CRC.pack(zlib.crc32(body))
+
+
+def halves(product: Product) -> list[int]:
+    """Its bands that are coded at half resolution."""
+    return halved(product.dn) if product.cell_px == CELL else []
+
+
+def head_of(magic: bytes, version: int, product: Product, codec: str, text_bytes: int) -> bytes:
+    """The fields before the text."""
+    return HEAD.pack(
+        magic, version, product.rung, CODECS.index(codec), product.cell_px, product.row, product.col,
+        *product.inside().shape, bytes.fromhex(product.model), text_bytes,
+    )  # fmt: skip
+
+
+def text_of(product: Product, half: Sequence[int]) -> bytes:
+    """The text, before it is packed."""
+    cells = product.inside()
+    text: dict[str, Any] = {
         "bands": [[b.name, b.offset, b.quantification] for b in product.bands],
         "grid": [_short_crs(product.grid.crs), list(product.grid.transform), product.grid.width, product.grid.height],
-        "half": half,
+        "half": list(half),
         "product_id": product.product_id,
         "score": product.score,
         "sensing_time": product.sensing_time.isoformat(),
@@ -136,24 +157,7 @@ def encode(product: Product, codec: str = "j2k") -> bytes:
         text["cells"] = np.packbits(cells).tobytes().hex()
     if product.restored is not None:
         text["restored"] = dict(product.restored)
-    packer = zlib.compressobj(9, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL, zdict=_DICTIONARY)
-    packed = packer.compress(json.dumps(text, sort_keys=True, separators=(",", ":")).encode()) + packer.flush()
-    head = _HEAD.pack(
-        MAGIC, VERSION, product.rung, CODECS.index(codec), product.cell_px, product.row, product.col, *cells.shape,
-        bytes.fromhex(product.model), len(packed),
-    )  # fmt: skip
-    body = head + packed + samples
-    body += hashlib.sha256(body).digest()
-    return body + _CRC.pack(zlib.crc32(body))
-
-
-def recode(data: bytes, codec: str = "j2k") -> bytes:
-    """The same product by another codec, as `encode` would have coded it.
-
-    Raises:
-        ProductError: as `decode`.
-    """
-    return encode(decode(data), codec)
+    return json.dumps(text, sort_keys=True, separators=(",", ":")).encode()
 
 
 def decode(data: bytes) -> Product:
@@ -162,19 +166,31 @@ def decode(data: bytes) -> Product:
     Raises:
         ProductError: damaged, truncated, of another version, or not a product.
     """
-    if len(data) < _HEAD.size + _TAIL or data[:4] != MAGIC:
-        raise ProductError("not a product")
-    version = data[4]
-    if version != VERSION:
-        raise ProductError(f"product version {version}, this software reads {VERSION}")
+    check_head(data, MAGIC, VERSION, _TAIL)
     body, sha = data[:-_TAIL], data[-_TAIL : -_CRC.size]
     if _CRC.pack(zlib.crc32(data[: -_CRC.size])) != data[-_CRC.size :] or hashlib.sha256(body).digest() != sha:
         raise ProductError("damaged: checksum differs")
+    return read_body(body, lambda packed: zlib.decompressobj(zdict=_DICTIONARY).decompress(packed, MAX_HEADER_BYTES))
+
+
+def check_head(data: bytes, magic: bytes, version: int, tail_bytes: int = 0) -> None:
+    """Raises ProductError unless the data begins as said and is not too short."""
+    if len(data) < HEAD.size + tail_bytes or data[:4] != magic:
+        raise ProductError("not a product")
+    if data[4] != version:
+        raise ProductError(f"product version {data[4]}, this software reads {version}")
+
+
+def read_body(body: bytes, unpack: Callable[[bytes], bytes]) -> Product:
+    """The product of a head, a text that `unpack` unpacks, and samples.
+
+    Raises:
+        ProductError: they do not fit each other.
+    """
     try:
-        _, _, rung, codec, cell_px, row, col, rows, cols, model, length = _HEAD.unpack_from(body)
-        start = _HEAD.size + length
-        unpacker = zlib.decompressobj(zdict=_DICTIONARY)
-        text = json.loads(unpacker.decompress(body[_HEAD.size : start], MAX_HEADER_BYTES))
+        _, _, rung, codec, cell_px, row, col, rows, cols, model, length = HEAD.unpack_from(body)
+        start = HEAD.size + length
+        text = json.loads(unpack(body[HEAD.size : start]))
         if cell_px not in (1, CELL, 2 * CELL):
             raise ValueError(f"{cell_px} px a cell")
         bands = tuple(BandInfo(*item) for item in text["bands"])

@@ -3,7 +3,7 @@
 First the cells that fit the budget, but those asked for to the bit, are merged into regions and added as lossy chips,
 which go down before them; then the cells that still fit, and passes at one pixel a cell, are made JPEG 2000 in place,
 best first. Every step is a transaction: broken off in between, it continues at the next run; until then a candidate
-stays the whole product it was.
+stays the draft it was.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from onboard.downlink.draft import finished, read
 from onboard.downlink.ladder import Rung
-from onboard.downlink.product import Product, ProductError, decode, encode, recode
+from onboard.downlink.product import Product, ProductError, encode
 from onboard.downlink.regions import Cell, merge
 from onboard.sense.acquisition import BandInfo
 from onboard.sense.grid import CELL
@@ -42,7 +43,7 @@ def settle(queue: Queue, budget_bytes: int, lossless: bool = True) -> int:
             for item in waiting[start : start + BATCH]:
                 payload = queue.payload(item.id)
                 try:
-                    coded.append((item.id, None if payload is None else recode(payload)))
+                    coded.append((item.id, None if payload is None else finished(payload)))
                 except ProductError:
                     coded.append((item.id, None))
             damaged += sum(payload is None for _, payload in coded)
@@ -66,7 +67,7 @@ def _add_regions(queue: Queue, budget_bytes: int) -> int:
             parts: dict[tuple[BandInfo, ...], list[tuple[QueueRow, Product]]] = {}
             for item in (items[cell] for cell in region):
                 try:
-                    product = decode(queue.payload(item.id) or b"")
+                    product = read(queue.payload(item.id) or b"")
                     parts.setdefault(product.bands, []).append((item, product))
                 except ProductError:
                     queue.settle([(item.id, None)])

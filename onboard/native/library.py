@@ -103,6 +103,7 @@ _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
     ),
     "onboard_halved": (None, [c_void_p, *[c_int64] * 5, c_void_p]),
     "onboard_lay_out": (None, [c_void_p, *[c_int64] * 5, c_void_p, c_void_p]),
+    "onboard_draft": (None, [c_void_p, *[c_int64] * 3, c_void_p, c_void_p, c_int64, c_void_p, c_void_p]),
     "onboard_in_context": (None, [c_void_p, *[c_int64] * 6, c_void_p, c_void_p]),
     "onboard_cloud": (
         None, [c_void_p, c_int64, POINTER(Layout), c_int64, c_void_p, c_void_p, c_void_p, c_float, c_void_p]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from ctypes import addressof, byref
 from typing import Any
 
@@ -121,6 +121,39 @@ def laid_out(dn: NDArray[np.uint16], half: Sequence[int]) -> bytes:
         address(dn), bands, height, width, dn.strides[0] // 2, dn.strides[1] // 2, address(halved), image.ctypes.data
     )
     return image.tobytes()
+
+
+class Drafter:
+    """Lays out single cells as `laid_out` does, some at a time into the same memory."""
+
+    AT_ONCE = 16
+
+    def __init__(self, bands: int) -> None:
+        self._halved = np.empty((self.AT_ONCE, bands), np.uint8)
+        self._images = np.empty(self.AT_ONCE * bands * CELL * CELL * 2, np.uint8)
+
+    def cells(
+        self, dn: NDArray[np.uint16], rows: NDArray[np.intp], cols: NDArray[np.intp]
+    ) -> Iterator[tuple[bytes, memoryview]]:
+        """Of cells (N,) of DN (B, H, W): which bands are halved, a byte each; the samples, until the next is asked for.
+
+        Raises:
+            ValueError: they are not such cells.
+        """
+        bands = self._halved.shape[1]
+        if dn.dtype != np.uint16 or dn.strides[2] != 2 or len(dn) != bands or len(rows) != len(cols):
+            raise ValueError(f"{dn.dtype} {dn.shape} with strides {dn.strides}")
+        for start in range(0, len(rows), self.AT_ONCE):
+            r, c = (np.ascontiguousarray(places[start : start + self.AT_ONCE], np.int64) for places in (rows, cols))
+            if min(r.min(), c.min()) < 0 or r.max() >= dn.shape[1] // CELL or c.max() >= dn.shape[2] // CELL:
+                raise ValueError(f"cells beyond {dn.shape}")
+            kernels().onboard_draft(
+                address(dn), bands, dn.strides[0] // 2, dn.strides[1] // 2, address(r), address(c), len(r),
+                address(self._halved), address(self._images),
+            )  # fmt: skip
+            for i, half in enumerate(self._halved[: len(r)].sum(axis=1).tolist()):
+                at, size = i * bands * CELL * CELL * 2, (2 * (bands - half) + (half + 1) // 2) * CELL * CELL
+                yield self._halved[i].tobytes(), self._images.data[at : at + size]
 
 
 def residual_logs(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from onboard.change.record import FINE, FINE_PX, fine_bands, is_clear, record_dtype
 from onboard.change.subcells import INPUT_STEP, INPUT_ZERO
-from onboard.downlink.product import decode
+from onboard.downlink.draft import read
 from onboard.errors import OnboardError
 from onboard.infer.bundle import Bundle
 from onboard.infer.runtime import Encoder
@@ -95,7 +95,7 @@ class Painter:
         if payload is None:
             return None
         try:
-            product = decode(payload)
+            product = read(payload)
         except OnboardError:
             return None
         names = [band.name for band in product.bands]

@@ -6,7 +6,8 @@ import errno
 import logging
 from pathlib import Path
 
-from onboard.downlink.product import ProductError, decode, write_geotiff
+from onboard.downlink.draft import as_product, read
+from onboard.downlink.product import ProductError, write_geotiff
 from onboard.errors import DiskFullError
 from onboard.report.outcome import Outcome
 from onboard.store import Store
@@ -39,14 +40,14 @@ def write_products(store: Store, outcome: Outcome, out: Path, geotiff: bool) -> 
                 log.error("%s: its bytes in the store no longer match their checksum", name)
                 continue
             path = folder / name
-            path.write_bytes(payload)
-            written.append(path)
-            if geotiff:
-                try:
-                    write_geotiff(decode(payload), str(path.with_suffix(".tif")))
+            try:
+                path.write_bytes(as_product(payload))
+                written.append(path)
+                if geotiff:
+                    write_geotiff(read(payload), str(path.with_suffix(".tif")))
                     written.append(path.with_suffix(".tif"))
-                except ProductError as error:
-                    log.error("%s: %s", name, error)
+            except ProductError as error:
+                log.error("%s: %s", name, error)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise DiskFullError(f"{folder}: no space left; the queue is safe in the store") from error

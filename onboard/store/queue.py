@@ -1,6 +1,6 @@
 """The downlink queue: products by worth per byte, as many as fit a byte budget and a small reserve.
 
-A cell enters as a candidate: whole, but not yet coded for the ground, its size estimated. `settle` replaces it by its
+A cell enters as a candidate: a draft, not yet coded for the ground, its size estimated. `settle` replaces it by its
 coded form, and adds the lossy regions that go down before it. Its rank among cells stays what the estimate made it:
 the outcome does not depend on when it was coded. The reserve makes up for the estimates' error, and moves up when the
 ground has confirmed others. What is confirmed counts no more, but stays until storage is short: then it is the first to
@@ -21,6 +21,7 @@ from typing import Any
 
 from onboard.downlink.ladder import WORTH, Rung
 from onboard.store.database import transaction
+from onboard.store.drafts import Drafts, on_disk
 from onboard.store.rows import NewProduct, QueueRow
 
 SCHEMA = """
@@ -29,26 +30,48 @@ CREATE TABLE queue (
   col INTEGER NOT NULL, score REAL NOT NULL, value REAL NOT NULL, weight REAL NOT NULL, density REAL NOT NULL,
   estimate INTEGER NOT NULL, size INTEGER NOT NULL, coded INTEGER NOT NULL, sha256 TEXT NOT NULL,
   chip INTEGER NOT NULL DEFAULT 0, priority INTEGER NOT NULL DEFAULT 0, delivered INTEGER NOT NULL DEFAULT 0,
-  payload BLOB NOT NULL, UNIQUE (acquisition, rung, row, col));
+  payload BLOB NOT NULL, draft_at INTEGER, draft_bytes INTEGER, UNIQUE (acquisition, rung, row, col));
 CREATE INDEX queue_worst ON queue (delivered DESC, priority, density, acquisition DESC, row DESC, col DESC, estimate);
 CREATE INDEX queue_sha256 ON queue (sha256);
 """
 
+DRAFTS_FILE = "drafts.bin"
 RESERVE = 1.2
 """How much of the budget the queue holds; an estimate of a product's bytes errs by 3 % (standard deviation), those of
 other sensors may all be some ten per cent too large."""
 
 
+def add(db: sqlite3.Connection, where: Path) -> None:
+    """Make the columns of drafts where they are missing; in a store of before drafts lie in `payload`, and still may."""
+    if not any(column[1] == "draft_at" for column in db.execute("PRAGMA table_info(queue)")):
+        with transaction(db, where):
+            db.execute("ALTER TABLE queue ADD COLUMN draft_at INTEGER")
+            db.execute("ALTER TABLE queue ADD COLUMN draft_bytes INTEGER")
+
+
 class Queue:
-    """The queue's table in the state database. `enter` runs inside the state's transaction of a chunk group."""
+    """The queue's table in the state database, and the file of its drafts.
+
+    `enter` runs inside the state's transaction of a chunk group.
+    """
 
     def __init__(self, db: sqlite3.Connection, where: Path) -> None:
         self._db, self._where = db, where
+        self._drafts = Drafts(where.with_name(DRAFTS_FILE))
+
+    def close(self) -> None:
+        """Close the file of the drafts."""
+        self._drafts.close()
 
     def enter(self, acquisition: int, products: Sequence[NewProduct], budget_bytes: int) -> None:
         """Let products in, then the worst out until the queue fits."""
+        drafts = not all(new.coded for new in products)
+        if drafts:
+            self._drafts.begin(self._places())
         for new in products:
             self._insert(acquisition, new)
+        if drafts:
+            self._drafts.sync()
         self._trim(budget_bytes)
 
     def enter_region(self, acquisition: int, chip: NewProduct, cells: Iterable[int]) -> None:
@@ -72,11 +95,12 @@ class Queue:
     def _insert(self, acquisition: int, new: NewProduct) -> int:
         cursor = self._db.execute(
             "INSERT OR REPLACE INTO queue (acquisition, rung, row, col, score, value, weight, density, estimate, size,"
-            " coded, sha256, chip, priority, payload) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            " coded, sha256, chip, priority, payload, draft_at, draft_bytes) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 acquisition, new.rung, new.row, new.col, new.score, new.value, new.weight,
                 new.value * WORTH[new.rung] / new.size, new.size, new.size, new.coded,
-                hashlib.sha256(new.payload).hexdigest(), new.chip, new.priority, new.payload,
+                hashlib.sha256(new.payload).hexdigest(), new.chip, new.priority,
+                *((new.payload, None, None) if new.coded else (b"", self._drafts.put(new.payload), len(new.payload))),
             ),
         )  # fmt: skip
         return int(cursor.lastrowid or 0)
@@ -85,6 +109,7 @@ class Queue:
         """Let the worst products leave until the queue fits."""
         with transaction(self._db, self._where):
             self._trim(budget_bytes)
+        self._drafts.shrink(self._places())
 
     def _trim(self, budget_bytes: int) -> None:
         over = self._db.execute("SELECT coalesce(sum(estimate), 0) FROM queue").fetchone()[0] - budget_bytes * RESERVE
@@ -121,7 +146,7 @@ class Queue:
         with transaction(self._db, self._where):
             self._db.executemany("DELETE FROM queue WHERE id=?", [(i,) for i, payload in coded if payload is None])
             self._db.executemany(
-                "UPDATE queue SET payload=?, size=?, sha256=?, coded=1 WHERE id=?",
+                "UPDATE queue SET payload=?, size=?, sha256=?, coded=1, draft_at=NULL, draft_bytes=NULL WHERE id=?",
                 (
                     (payload, len(payload), hashlib.sha256(payload).hexdigest(), identity)
                     for identity, payload in coded
@@ -157,10 +182,21 @@ class Queue:
 
     def payload(self, queue_id: int) -> bytes | None:
         """The bytes of a product, or None when they no longer match their SHA-256."""
-        row = self._db.execute("SELECT payload, sha256 FROM queue WHERE id=?", (queue_id,)).fetchone()
-        if row is None or hashlib.sha256(row[0]).hexdigest() != row[1]:
+        row = self._db.execute(
+            "SELECT payload, sha256, draft_at, draft_bytes FROM queue WHERE id=?", (queue_id,)
+        ).fetchone()
+        if row is None:
             return None
-        return bytes(row[0])
+        data = bytes(row[0]) if row[2] is None else self._drafts.get(row[2], row[3])
+        return data if hashlib.sha256(data).hexdigest() == row[1] else None
+
+    def drafts_bytes(self) -> int:
+        """What the drafts take; places that were given up are used again before their file grows."""
+        return sum(on_disk(size) for _, size in self._places())
+
+    def _places(self) -> list[tuple[int, int]]:
+        """Place and bytes of every draft in the file."""
+        return self._db.execute("SELECT draft_at, draft_bytes FROM queue WHERE draft_at IS NOT NULL").fetchall()
 
 
 def _row(row: Sequence[Any]) -> QueueRow:

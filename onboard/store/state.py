@@ -51,16 +51,18 @@ class State:
         self._db = open_database(path, SCHEMA, "FULL")
         self.queue = queue.Queue(self._db, path)
         decisions.add(self._db, path)
+        queue.add(self._db, path)
         self.transfers = transfers.Transfers(self._db, path)
         self.orders = orders.Orders(self._db, path)
 
     def close(self) -> None:
         """Close the database."""
+        self.queue.close()
         self._db.close()
 
     def live_bytes(self) -> int:
         """What the state holds, in bytes."""
-        return live_bytes(self._db)
+        return live_bytes(self._db) + self.queue.drafts_bytes()
 
     def grids(self) -> list[tuple[int, Grid]]:
         """All known grids with their ids, oldest first."""

@@ -5,8 +5,8 @@ import pytest
 from rasterio.crs import CRS
 
 from onboard.downlink.asked import Asked, touched
+from onboard.downlink.draft import read
 from onboard.downlink.link.orders import DEGREE, Query
-from onboard.downlink.product import decode
 from onboard.sense.chunks import Chunk
 from onboard.sense.geotiff import list_files
 from onboard.sense.grid import Grid
@@ -80,10 +80,10 @@ def test_the_products_hold_the_bands_that_were_asked_for(tmp_path):
         found = {(new.row, new.col): new for new in asked.offer(Chunk(0, 0, 0, 6, 8), score)}
     assert set(found) == {(2, 4), (2, 5)}
     assert {new.priority for new in found.values()} == {3}  # the more urgent of two
-    assert decode(found[2, 4].payload).score == 0.25 and decode(found[2, 5].payload).score == 0.0
-    assert [b.name for b in decode(found[2, 5].payload).bands] == ["B04"]
+    assert read(found[2, 4].payload).score == 0.25 and read(found[2, 5].payload).score == 0.0
+    assert [b.name for b in read(found[2, 5].payload).bands] == ["B04"]
     with Asked([everything], acquisition, acquisition.grid, "a" * 64) as asked:
         (new,) = asked.offer(Chunk(0, 2, 4, 1, 4), np.zeros(4, np.float32))
-    product = decode(new.payload)
+    product = read(new.payload)
     assert tuple(b.name for b in product.bands) == BANDS
     assert np.array_equal(product.dn, place[:, 64:96, 160:192])

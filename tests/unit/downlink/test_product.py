@@ -7,7 +7,8 @@ import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onboard.downlink.product import Product, ProductError, decode, encode, recode, write_geotiff
+from onboard.downlink.draft import as_product, draft, finished, read
+from onboard.downlink.product import Product, ProductError, decode, encode, write_geotiff
 from onboard.sense.acquisition import BandInfo
 from onboard.sense.grid import Grid
 
@@ -32,7 +33,9 @@ def test_decode_of_encode_is_the_product(seed, bands, replicated, top):
         dn[bands // 2 :] = np.repeat(np.repeat(dn[bands // 2 :, ::2, ::2], 2, axis=1), 2, axis=2)
     for codec in ("j2k", "raw"):
         assert same(decode(encode(product(dn), codec)), product(dn))
-    assert recode(encode(product(dn), "raw")) == encode(product(dn))
+    assert same(read(draft(product(dn))), product(dn)) and finished(draft(product(dn))) == encode(product(dn))
+    assert finished(encode(product(dn), "raw")) == encode(product(dn))  # of an older queue
+    assert decode(as_product(draft(product(dn)))).dn.tobytes() == dn.tobytes()
 
 
 def test_twenty_metre_bands_cost_a_quarter_of_their_pixels():

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from onboard.cli.detect import main
 from onboard.downlink.areas import load_areas
 from onboard.downlink.context import in_context
+from onboard.downlink.draft import read
 from onboard.downlink.ladder import Rung
 from onboard.downlink.overview import EVENT_CELLS, Thumbnail, overview
-from onboard.downlink.product import decode
 from onboard.downlink.regions import SIDE, merge
 from onboard.errors import UsageError
 from onboard.sense.acquisition import BandInfo
@@ -109,7 +109,7 @@ def test_the_cheap_rungs_of_a_pass():
     known = rng.random((60, 50)) < 0.9
     thumbnail = Thumbnail(rng.integers(1, 3000, (3, 60, 50)).astype(np.uint16), [BandInfo(n) for n in "RGB"])
     made = overview(probability, known, thumbnail, product(np.zeros((1, 1, 1), np.uint16)))
-    event, scores, small = (decode(new.payload) for new in made)
+    event, scores, small = (read(new.payload) for new in made)
     assert [one.rung for one in (event, scores, small)] == [Rung.EVENT, Rung.SCORES, Rung.THUMBNAIL]
     assert (small.dn == thumbnail.dn).all()
     assert ((scores.dn[0] == 0) == ~known).all()
