@@ -98,19 +98,35 @@ def look_ahead(
         ahead: deque[Future[Part]] = deque()
 
         def start(index: int) -> None:
-            if index < len(chunks):
-                if skip(chunks[index]):
-                    passed: Future[Part] = Future()
-                    ahead.append(passed)
-                    passed.set_result(Part(chunks[index], skipped=True))
-                    return
-                coming = partial(read, index) if reader.concurrent else reading.submit(read, index).result
-                ahead.append(looking.submit(free_to_look, coming))
+            if skip(chunks[index]):
+                passed: Future[Part] = Future()
+                ahead.append(passed)
+                passed.set_result(Part(chunks[index], skipped=True))
+                return
+            coming = partial(read, index) if reader.concurrent else reading.submit(read, index).result
+            ahead.append(looking.submit(free_to_look, coming))
 
-        for index in range(depth):
-            start(index)
+        needs, begun = _needs(chunks, depth), 0
         for index in range(len(chunks)):
+            while begun < len(chunks) and needs[begun] <= index + depth:
+                start(begun)
+                begun += 1
             with stages.time("wait for look"):
                 part = ahead.popleft().result()
             yield part
-            start(index + depth)
+
+
+def _needs(chunks: Sequence[Chunk], depth: int) -> list[int]:
+    """Of each chunk up to which one there must be buffers before it is begun.
+
+    To the last of its strip, where it is the first: once a strip is begun none of it waits for the loop. Not where a
+    strip has more chunks than there are buffers.
+    """
+    needs = [index + 1 for index in range(len(chunks))]
+    first = 0
+    for index in range(1, len(chunks) + 1):
+        if index == len(chunks) or chunks[index].row != chunks[first].row:
+            if index - first <= depth:
+                needs[first] = index
+            first = index
+    return needs

@@ -30,7 +30,7 @@ class DetectConfig:
         min_valid: smallest share of valid pixels (0..1) of a cell that is looked at.
         budget_bytes: size of the downlink queue.
         chunk_px: most pixels of a chunk; decides peak memory.
-        group_cells: cells per transaction (fewer where they bring many candidates).
+        group_cells: cells per transaction (more while the disk is slow).
         prescan_share: share of the cells (0..1) that per-scene statistics are taken from.
         prescan_all_cells: up to this many cells all of them are taken.
         fit_cells: most cells of the sample that what is usual between two passes is learnt from.

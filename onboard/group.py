@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Self
 
 from onboard.ahead import Part
@@ -23,6 +24,9 @@ from onboard.run import Run
 from onboard.store import Store
 from onboard.store.rows import ChunkRow, NewProduct
 from onboard.strips import Strips
+
+WAITING = 4
+"""As many times its cells may a group have while the one before it is being written."""
 
 
 class Group:
@@ -71,16 +75,17 @@ class Group:
                 self._written()
         finally:
             self._writer.shutdown()
+            self._chooser.drop()
 
     @property
     def cells(self) -> int:
         """Cells of its chunks."""
         return sum(row.chunk.cells for row, _ in self._rows)
 
-    @property
-    def held_bytes(self) -> int:
-        """Of products on their way into the queue."""
-        return self._chooser.held_bytes + sum(len(new.payload) for new in self._asked)
+    def is_due(self, cells: int) -> bool:
+        """Whether it has so many cells, and is written at once; or so many more that the loop has to wait."""
+        writing = self._writing is not None and not self._writing.done()
+        return self.cells >= (WAITING * cells if writing else cells)
 
     def add(self, part: Part, run: Run) -> None:
         """Take in a chunk: what was found in it, or that it was passed over, or could not be read."""
@@ -101,7 +106,7 @@ class Group:
             truth = None if part.truth is None else part.look.share_of(part.truth)
             self._rows.append((chunk_row(chunk, found.status, found.score, truth), part.look.records))
             self._chooser.offer(chunk, found.score, part.pixels.original, part.look.visible())
-            self._asked += self._wanted.offer(chunk, found.score)
+            self._asked += map(self._held, self._wanted.offer(chunk, found.score))
         self._strips.done(chunk, None if part.compared is None else (part.begun, part.scored))
         run.tiles += 0 if part.skipped else chunk.cells
 
@@ -144,6 +149,10 @@ class Group:
             begun = self._stages.now()
             seconds = writing.result()
             self._strips.committed(seconds, self._stages.now() - begun)
+
+    def _held(self, new: NewProduct) -> NewProduct:
+        """The same with its draft in the file, not in memory."""
+        return replace(new, payload=self._store.queue.hold(new.payload)) if isinstance(new.payload, bytes) else new
 
     def _count(self, kind: str, n: int) -> None:
         self._counters[kind] = self._counters.get(kind, 0) + n

@@ -52,8 +52,6 @@ from onboard.succession import look
 
 STATE_BYTES_PER_CELL = 8
 """Status, score, and their share of a row."""
-GROUP_BYTES = 2_000_000
-"""Candidates that are held in memory before a chunk group is committed early; as many may be on their way to disk."""
 
 Progress = Callable[[Acquisition, int, int], None]
 """Called after each chunk with (acquisition, cells done, cells in all)."""
@@ -269,7 +267,7 @@ class Detector:
                 group.add(part, run)
             finished += part.chunk.cells
             stopping = self.stop()
-            if stopping or group.cells >= self.config.group_cells or group.held_bytes >= GROUP_BYTES:
+            if stopping or group.is_due(self.config.group_cells):
                 group.commit()
             self.progress(begun.arrival.acquisition, finished, total)
             if stopping and finished < total:

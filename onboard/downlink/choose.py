@@ -26,7 +26,7 @@ from onboard.sense.acquisition import U16, Acquisition
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import CELL, Grid
 from onboard.store.queue import RESERVE, Queue
-from onboard.store.rows import ChunkRow, NewProduct, QueueRow
+from onboard.store.rows import ChunkRow, NewProduct, Placed, QueueRow
 
 F32 = NDArray[np.float32]
 
@@ -54,6 +54,7 @@ class Chooser:
         seen: Iterable[ChunkRow] = (),
         priority: F32 | None = None,
     ) -> None:
+        self._queue = queue
         self._room = budget_bytes * RESERVE if budget_bytes > HEADER_BYTES else 0.0
         infos, nothing = tuple(acquisition.band(name) for name in bands), np.zeros((len(bands), CELL, CELL), np.uint16)
         self._drafts = CellDrafts(
@@ -103,23 +104,30 @@ class Chooser:
         own = np.where(np.isnan(score[cells]), probability[cells], score[cells])
         scores = [float(f"{one:.6g}") for one in own.tolist()]
         drafts = self._drafts.of(dn, rows[chosen], cols[chosen], (chunk.row, chunk.col), scores)
+        held = map(self._queue.hold, drafts)
         self._candidates += map(
             NewProduct,
             (rows[chosen] + chunk.row).tolist(), (cols[chosen] + chunk.col).tolist(), scores,
-            (probability[cells] * weight[cells]).tolist(), drafts, np.rint(size[chosen]).astype(int).tolist(),
+            (probability[cells] * weight[cells]).tolist(), held, np.rint(size[chosen]).astype(int).tolist(),
             weight[cells].tolist(),
         )  # fmt: skip
 
-    @property
-    def held_bytes(self) -> int:
-        """What the candidates since the last `collect` take in memory."""
-        return sum(len(new.payload) for new in self._candidates)
-
     def collect(self) -> list[NewProduct]:
         """The candidates since the last call that are still good enough, in the order in which they were offered."""
-        found = [new for new in self._candidates if new.value * WORTH[Rung.LOSSLESS] > self._floor * new.size]
-        self._candidates.clear()
+        found: list[NewProduct] = []
+        gone: list[NewProduct] = []
+        for new in self._candidates:
+            (found if new.value * WORTH[Rung.LOSSLESS] > self._floor * new.size else gone).append(new)
+        self._candidates = gone
+        self.drop()
         return found
+
+    def drop(self) -> None:
+        """Nothing of the candidates since the last `collect` will be asked for."""
+        for new in self._candidates:
+            assert isinstance(new.payload, Placed)
+            self._queue.let_go(new.payload)
+        self._candidates = []
 
     def _keep(self, density: float, size: float) -> None:
         """Count it in and the worst out; what has been out once sets the floor."""

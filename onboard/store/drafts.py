@@ -1,21 +1,24 @@
 """Drafts of products in a file of their own, beside the state: in a database each that comes or goes rewrites pages.
 
-The state says where each lies (`queue`); what it says nothing of is free. A draft is on the disk before the transaction
-that enters it is committed, and no place is taken again before the transaction that gave it up is: whenever the power
-fails, the state knows no draft that is not whole. The file belongs to whoever holds the store.
+A draft is written as soon as there is one; a row of the queue says where it lies once the transaction is committed that
+enters it. That transaction waits until the draft is on the disk (`sync`), and no place is taken again before the
+transaction is committed that gave it up (`refresh`): whenever the power fails, every row has its draft, and a place
+that no row knows is free. The file belongs to whoever holds the store; any of its threads may call.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from threading import Lock
 
 import numpy as np
 
 from onboard.errors import DiskFullError, OnboardError, StoreError
+from onboard.store.rows import Placed
 
 PAGE = 4096
 """Places are whole pages of the file."""
@@ -27,45 +30,47 @@ class Drafts:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = -1
+        self._lock = Lock()
         self._taken = bytearray()
+        """A byte for each page of the file, up to the last one that is taken."""
+        self._pending: dict[int, Placed] = {}
+        """By place, what no row knows yet."""
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; what was not entered is lost."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
 
-    def begin(self, taken: Iterable[tuple[int, int]]) -> None:
-        """Before drafts are put, inside a transaction: what the state knows.
-
-        Args:
-            taken: place and bytes of each draft.
-        """
-        places = np.array(list(taken), dtype=np.int64).reshape(-1, 2)
-        begins, ends = places[:, 0], places[:, 0] + _pages(places[:, 1])
-        edges = np.zeros(int(ends.max(initial=0)) + 1, dtype=np.int32)
-        np.add.at(edges, begins, 1)
-        np.subtract.at(edges, ends, 1)
-        self._taken = bytearray(np.cumsum(edges) > 0)
-
-    def put(self, data: bytes) -> int:
-        """Write a draft at a free place; it may be lost until `sync`.
+    def put(self, data: bytes) -> Placed:
+        """Write a draft at a free place, which is kept for it.
 
         Raises:
             DiskFullError, StoreError: it cannot be written.
         """
         pages = _pages(len(data))
-        place = self._taken.find(bytes(pages))
-        if place < 0:  # at the end, over what is free there
-            place = len(self._taken.rstrip(b"\0"))
-        self._take(place, pages)
+        with self._lock:
+            place = self._taken.find(bytes(pages))
+            if place < 0:  # at the end, over what is free there
+                self._taken = self._taken.rstrip(b"\0")
+                place = len(self._taken)
+                self._taken.extend(bytes(pages))
+            self._taken[place : place + pages] = b"\1" * pages
+            placed = self._pending[place] = Placed(place, len(data), hashlib.sha256(data).hexdigest())
         try:
             written = os.pwrite(self._opened(), data, place * PAGE)
         except OSError as error:
             raise self._fault(error) from error
         if written != len(data):
             raise DiskFullError(f"{self._path}: no space left; what was committed before is kept")
-        return place
+        return placed
+
+    def give_up(self, placed: Placed) -> None:
+        """Of one that no transaction has entered."""
+        with self._lock:
+            del self._pending[placed.place]
+            pages = _pages(placed.size)
+            self._taken[placed.place : placed.place + pages] = bytes(pages)
 
     def sync(self) -> None:
         """Everything that was put is on the disk when this returns.
@@ -78,18 +83,39 @@ class Drafts:
         except OSError as error:
             raise self._fault(error) from error
 
-    def get(self, place: int, size: int) -> bytes:
-        """The bytes at a place; fewer where the file ends before, or cannot be read."""
+    def get(self, placed: Placed) -> bytes | None:
+        """The bytes of a draft, or None when they no longer match their SHA-256."""
         try:
-            return os.pread(self._opened(), size, place * PAGE)
+            data = os.pread(self._opened(), placed.size, placed.place * PAGE)
         except OSError:
-            return b""
+            return None
+        return data if hashlib.sha256(data).hexdigest() == placed.sha256 else None
 
-    def shrink(self, taken: Iterable[tuple[int, int]]) -> None:
-        """Give the disk back what lies after the last draft of these, which the state must have committed."""
-        end = max((place + _pages(size) for place, size in taken), default=0) * PAGE
-        if self._path.exists() and self._path.stat().st_size > end:
-            os.truncate(self._opened(), end)
+    def refresh(self, known: Iterable[tuple[int, int]], entered: Iterable[Placed] = ()) -> None:
+        """What the rows say after a transaction was committed.
+
+        Args:
+            known: place and bytes of each draft.
+            entered: those that are not pending any more.
+        """
+        places = np.array(list(known), dtype=np.int64).reshape(-1, 2)
+        with self._lock:
+            for placed in entered:
+                self._pending.pop(placed.place, None)
+            pending = [(one.place, one.size) for one in self._pending.values()]
+            places = np.concatenate([places, np.array(pending, dtype=np.int64).reshape(-1, 2)])
+            ends = places[:, 0] + -(-places[:, 1] // PAGE)
+            edges = np.zeros(int(ends.max(initial=0)) + 1, dtype=np.int32)
+            np.add.at(edges, places[:, 0], 1)
+            np.subtract.at(edges, ends, 1)
+            self._taken = bytearray(np.cumsum(edges[:-1]) > 0)
+
+    def shrink(self) -> None:
+        """Give the disk back what lies after the last draft."""
+        with self._lock:
+            end = len(self._taken.rstrip(b"\0")) * PAGE
+            if self._path.exists() and self._path.stat().st_size > end:
+                os.truncate(self._opened(), end)
 
     def _opened(self) -> int:
         if self._file < 0:
@@ -101,10 +127,6 @@ class Drafts:
                 os.close(folder)
         return self._file
 
-    def _take(self, place: int, pages: int) -> None:
-        self._taken.extend(bytes(max(0, place + pages - len(self._taken))))
-        self._taken[place : place + pages] = b"\1" * pages
-
     def _fault(self, error: OSError) -> OnboardError:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return DiskFullError(f"{self._path}: no space left; what was committed before is kept")
@@ -113,9 +135,8 @@ class Drafts:
 
 def on_disk(size: int) -> int:
     """Bytes of the file that a draft takes."""
-    return int(_pages(size)) * PAGE
+    return _pages(size) * PAGE
 
 
-def _pages(size: Any) -> Any:
-    """Of a number or an array of them."""
+def _pages(size: int) -> int:
     return -(-size // PAGE)

@@ -22,7 +22,7 @@ from typing import Any
 from onboard.downlink.ladder import WORTH, Rung
 from onboard.store.database import transaction
 from onboard.store.drafts import Drafts, on_disk
-from onboard.store.rows import NewProduct, QueueRow
+from onboard.store.rows import NewProduct, Placed, QueueRow
 
 SCHEMA = """
 CREATE TABLE queue (
@@ -34,6 +34,7 @@ CREATE TABLE queue (
 CREATE INDEX queue_worst ON queue (delivered DESC, priority, density, acquisition DESC, row DESC, col DESC, estimate);
 CREATE INDEX queue_sha256 ON queue (sha256);
 """
+DRAFTS_INDEX = "CREATE INDEX queue_drafts ON queue (draft_at, draft_bytes) WHERE draft_at IS NOT NULL;"
 
 DRAFTS_FILE = "drafts.bin"
 RESERVE = 1.2
@@ -42,11 +43,12 @@ other sensors may all be some ten per cent too large."""
 
 
 def add(db: sqlite3.Connection, where: Path) -> None:
-    """Make the columns of drafts where they are missing; in a store of before drafts lie in `payload`, and still may."""
+    """Make the columns of drafts where they are missing: in a store of before, drafts lie in `payload`."""
     if not any(column[1] == "draft_at" for column in db.execute("PRAGMA table_info(queue)")):
         with transaction(db, where):
             db.execute("ALTER TABLE queue ADD COLUMN draft_at INTEGER")
             db.execute("ALTER TABLE queue ADD COLUMN draft_bytes INTEGER")
+            db.execute(DRAFTS_INDEX)
 
 
 class Queue:
@@ -58,6 +60,8 @@ class Queue:
     def __init__(self, db: sqlite3.Connection, where: Path) -> None:
         self._db, self._where = db, where
         self._drafts = Drafts(where.with_name(DRAFTS_FILE))
+        self._entered: list[Placed] = []
+        self._drafts.refresh(self._places())
 
     def close(self) -> None:
         """Close the file of the drafts."""
@@ -65,14 +69,29 @@ class Queue:
 
     def enter(self, acquisition: int, products: Sequence[NewProduct], budget_bytes: int) -> None:
         """Let products in, then the worst out until the queue fits."""
-        drafts = not all(new.coded for new in products)
-        if drafts:
-            self._drafts.begin(self._places())
         for new in products:
             self._insert(acquisition, new)
-        if drafts:
+        if self._entered:
             self._drafts.sync()
         self._trim(budget_bytes)
+
+    def committed(self) -> None:
+        """After each transaction with `enter`: where drafts are taken in, the places of those that left are free."""
+        if self._entered:
+            self._drafts.refresh(self._places(), self._entered)
+            self._entered = []
+
+    def hold(self, draft: bytes) -> Placed:
+        """Write a draft on its way into the queue; in any thread.
+
+        Raises:
+            DiskFullError, StoreError: it cannot be written.
+        """
+        return self._drafts.put(draft)
+
+    def let_go(self, draft: Placed) -> None:
+        """Of one that is not going to enter."""
+        self._drafts.give_up(draft)
 
     def enter_region(self, acquisition: int, chip: NewProduct, cells: Iterable[int]) -> None:
         """Let in a lossy region of these cells (queue ids), in one transaction; nothing leaves before `trim`.
@@ -93,14 +112,21 @@ class Queue:
         )
 
     def _insert(self, acquisition: int, new: NewProduct) -> int:
+        payload, sha256, place, size = b"", "", None, None
+        if isinstance(new.payload, bytes) and new.coded:
+            payload, sha256 = new.payload, hashlib.sha256(new.payload).hexdigest()
+        else:
+            draft = self.hold(new.payload) if isinstance(new.payload, bytes) else new.payload
+            self._entered.append(draft)
+            place, size, sha256 = draft.place, draft.size, draft.sha256
         cursor = self._db.execute(
             "INSERT OR REPLACE INTO queue (acquisition, rung, row, col, score, value, weight, density, estimate, size,"
-            " coded, sha256, chip, priority, payload, draft_at, draft_bytes) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            " coded, sha256, chip, priority, payload, draft_at, draft_bytes)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 acquisition, new.rung, new.row, new.col, new.score, new.value, new.weight,
                 new.value * WORTH[new.rung] / new.size, new.size, new.size, new.coded,
-                hashlib.sha256(new.payload).hexdigest(), new.chip, new.priority,
-                *((new.payload, None, None) if new.coded else (b"", self._drafts.put(new.payload), len(new.payload))),
+                sha256, new.chip, new.priority, payload, place, size,
             ),
         )  # fmt: skip
         return int(cursor.lastrowid or 0)
@@ -109,7 +135,8 @@ class Queue:
         """Let the worst products leave until the queue fits."""
         with transaction(self._db, self._where):
             self._trim(budget_bytes)
-        self._drafts.shrink(self._places())
+        self._drafts.refresh(self._places())
+        self._drafts.shrink()
 
     def _trim(self, budget_bytes: int) -> None:
         over = self._db.execute("SELECT coalesce(sum(estimate), 0) FROM queue").fetchone()[0] - budget_bytes * RESERVE
@@ -187,8 +214,9 @@ class Queue:
         ).fetchone()
         if row is None:
             return None
-        data = bytes(row[0]) if row[2] is None else self._drafts.get(row[2], row[3])
-        return data if hashlib.sha256(data).hexdigest() == row[1] else None
+        if row[2] is not None:
+            return self._drafts.get(Placed(row[2], row[3], row[1]))
+        return bytes(row[0]) if hashlib.sha256(row[0]).hexdigest() == row[1] else None
 
     def drafts_bytes(self) -> int:
         """What the drafts take; places that were given up are used again before their file grows."""

@@ -44,13 +44,23 @@ ALONE = -1
 
 
 @dataclass(frozen=True)
+class Placed:
+    """Where a draft lies in its file (`drafts`): page and bytes; SHA-256 of it."""
+
+    place: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class NewProduct:
-    """A product on its way into the queue; a candidate is whole, but not yet coded for the ground.
+    """A product on its way into the queue; a candidate is a draft, not yet coded for the ground.
 
     Attributes:
         row, col: upper-left cell.
         score: probability of change of the cell (the greatest, of several).
         value: what its cells are worth to the ground.
+        payload: its bytes, or where the draft lies.
         size: bytes; of a candidate about how many it will take once coded.
         weight: what the value is the probability's multiple of: area and priority of a cell.
         rung: what it holds.
@@ -63,7 +73,7 @@ class NewProduct:
     col: int
     score: float
     value: float
-    payload: bytes
+    payload: bytes | Placed
     size: int
     weight: float = 1.0
     rung: Rung = Rung.LOSSLESS

@@ -34,6 +34,7 @@ CREATE TABLE counter (
 """
     + decisions.SCHEMA
     + queue.SCHEMA
+    + queue.DRAFTS_INDEX
     + transfers.SCHEMA
     + orders.SCHEMA
 )
@@ -49,9 +50,9 @@ class State:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._db = open_database(path, SCHEMA, "FULL")
-        self.queue = queue.Queue(self._db, path)
         decisions.add(self._db, path)
         queue.add(self._db, path)
+        self.queue = queue.Queue(self._db, path)
         self.transfers = transfers.Transfers(self._db, path)
         self.orders = orders.Orders(self._db, path)
 
@@ -182,6 +183,7 @@ class State:
             )
             decisions.write(self._db, acquisition, decided)
             self.queue.enter(acquisition, products, budget_bytes)
+        self.queue.committed()
 
     def close_up(
         self, acquisition: int, products: Sequence[NewProduct], values: Iterable[tuple[float, int, int]], budget: int
@@ -195,6 +197,7 @@ class State:
         with transaction(self._db, self._path):
             self.queue.revalue(acquisition, values)
             self.queue.enter(acquisition, products, budget)
+        self.queue.committed()
 
     def done_chunks(self, acquisition: int) -> set[int]:
         """Indices of the committed chunks."""

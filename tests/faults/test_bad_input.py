@@ -197,8 +197,9 @@ def test_a_full_disk_keeps_what_was_committed(tmp_path, capsys):
         before = [item.sha256 for item in store.queue.items()]
         pages = store.state._db.execute("PRAGMA page_count").fetchone()[0]
         store.state._db.execute(f"PRAGMA max_page_count={pages}")
+        new = NewProduct(99, 0, 1e9, 1e9, bytes(3_000_000), 3_000_000, coded=True)
         with pytest.raises(DiskFullError, match="no space left"):
-            store.state.commit(1, [], [NewProduct(99, 0, 1e9, 1e9, bytes(3_000_000), 3_000_000)], {}, 10**9)
+            store.state.commit(1, [], [new], {}, 10**9)
         assert [item.sha256 for item in store.queue.items()] == before
 
 

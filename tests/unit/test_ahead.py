@@ -143,6 +143,24 @@ def test_reading_runs_ahead_but_not_away():
         assert 1 < len(reader.rows) <= 4
 
 
+def test_a_strip_is_begun_when_there_are_buffers_for_all_of_it():
+    chunks = plan_chunks(3, 4, (CELL, 2 * CELL), 2 * CELL * CELL)
+    reader = Numbered()
+    with closing(ahead(reader, lookers(2), chunks)) as parts:
+        for taken in range(1, 5):
+            next(parts)
+            for _ in range(20):
+                settled()
+            # three buffers, one of them with the caller: the next strip waits until the caller has its last chunk
+            assert reader.rows == [0, 0, 1, 1, 2, 2][: 2 * ((taken + 2) // 2)], taken
+
+
+@pytest.mark.parametrize("chunks_a_strip", [1, 3, 4])
+def test_no_strip_waits_for_more_buffers_than_there_are(chunks_a_strip):
+    chunks = plan_chunks(3, 2 * chunks_a_strip, (CELL, 2 * CELL), 2 * CELL * CELL)
+    assert [part.chunk for part in ahead(Numbered(), lookers(2), chunks)] == chunks
+
+
 @pytest.mark.parametrize("taken", [0, 1, 4, ROWS])
 def test_closing_leaves_no_thread_and_reads_no_more(taken):
     before, reader = set(threading.enumerate()), Numbered()

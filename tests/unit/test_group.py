@@ -31,7 +31,7 @@ class Disk:
 
 def group(disk, vouch=lambda _: None):
     strips = SimpleNamespace(done=lambda *_: None, decisions=list, committed=lambda *_: None)
-    chooser = SimpleNamespace(collect=list, held_bytes=0)
+    chooser = SimpleNamespace(collect=list, drop=lambda: None)
     return Group(disk, 1, 1, chooser, None, strips, Stages(), vouch, None, 0)
 
 

@@ -141,7 +141,7 @@ def test_a_candidate_damaged_in_the_store_is_dropped_and_counted(tmp_path):
         chooser.offer(plan_chunks(ROWS, COLS, (32, COLS * 32), COLS * 1024)[0], score[0], dn[:, :32])
         store.state.commit(row.id, [], chooser.collect(), {}, BUDGET)
         before = store.queue.items()
-        store.state._db.execute("UPDATE queue SET payload=substr(payload, 1, 200) WHERE id=?", (before[0].id,))
+        store.state._db.execute("UPDATE queue SET draft_bytes=200 WHERE id=?", (before[0].id,))
         assert settle(store.queue, BUDGET) == 1
         cells = [item for item in store.queue.items() if item.rung is Rung.LOSSLESS]
         assert {item.id for item in cells} == {item.id for item in before[1:]}

@@ -218,7 +218,7 @@ def test_the_queue_is_the_best_value_per_byte_under_its_budget(tmp_path):
 def test_payloads_are_checked_when_read(tmp_path):
     with Store(tmp_path) as store:
         row = begin(store)
-        store.state.commit(row.id, [], [NewProduct(0, 0, 1.0, 1.0, b"payload", 7)], {}, 100)
+        store.state.commit(row.id, [], [NewProduct(0, 0, 1.0, 1.0, b"payload", 7, coded=True)], {}, 100)
         item = store.queue.items()[0]
         assert store.queue.payload(item.id) == b"payload"
     db = sqlite3.connect(tmp_path / STATE_FILE)

@@ -1,0 +1,160 @@
+"""The file of drafts: no place is taken twice, none is lost, and whatever fails leaves what was committed."""
+
+import errno
+import os
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onboard.errors import DiskFullError, StoreError
+from onboard.store import STATE_FILE, Store
+from onboard.store.drafts import PAGE, Drafts
+from onboard.store.queue import DRAFTS_FILE
+from onboard.store.rows import NewProduct
+from tests.unit.store.test_store import begin
+
+BUDGET = 10**9
+
+
+def candidate(row: int, payload, value: float = 1.0) -> NewProduct:
+    return NewProduct(row, 0, 1.0, value, payload, 100)
+
+
+def contents(store: Store) -> list[bytes | None]:
+    return [store.queue.payload(item.id) for item in sorted(store.queue.items(), key=lambda item: item.row)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("put"), st.integers(0, 3 * PAGE + 1)),
+            st.tuples(st.sampled_from(["give up", "enter", "leave", "commit", "open"]), st.integers(0, 99)),
+        ),
+        max_size=60,
+    )
+)
+def test_every_draft_stays_whole_whatever_comes_and_goes(tmp_path_factory, steps):
+    path = tmp_path_factory.mktemp("drafts") / "drafts.bin"
+    drafts, pending, entered, rows, number = Drafts(path), [], [], {}, 0
+    committed: dict = {}
+    for step, n in steps:
+        if step == "put":
+            number += 1
+            data = bytes([number % 251 + 1]) * n
+            pending.append((drafts.put(data), data))
+        elif step == "give up" and pending:
+            drafts.give_up(pending.pop(n % len(pending))[0])
+        elif step == "enter" and pending:
+            placed, data = pending.pop(n % len(pending))
+            entered.append(placed)
+            rows[placed] = data
+        elif step == "leave" and rows:
+            del rows[sorted(rows, key=lambda one: one.place)[n % len(rows)]]
+        elif step == "commit":
+            drafts.sync()
+            drafts.refresh([(one.place, one.size) for one in rows], entered)
+            committed, entered = dict(rows), []
+        elif step == "open":  # the power fails
+            drafts.close()
+            drafts, pending, entered, rows = Drafts(path), [], [], dict(committed)
+            drafts.refresh([(one.place, one.size) for one in rows])
+        for placed, data in [*committed.items(), *rows.items(), *pending]:
+            assert drafts.get(placed) == data
+    drafts.refresh([(one.place, one.size) for one in rows], entered)
+    drafts.shrink()
+    assert all(drafts.get(placed) == data for placed, data in [*rows.items(), *pending])
+    if number and not rows and not pending:
+        assert path.stat().st_size == 0
+    drafts.close()
+
+
+def test_places_that_were_given_up_are_taken_again(tmp_path):
+    with Store(tmp_path) as store:
+        row = begin(store)
+        for round_ in range(20):
+            new = [candidate(n, store.queue.hold(bytes([n]) * 5000), value=round_ + n) for n in range(10)]
+            store.state.commit(row.id, [], new, {}, 500)  # five fit, with the reserve
+        assert (tmp_path / DRAFTS_FILE).stat().st_size <= 32 * 2 * PAGE
+        assert contents(store) == [bytes([n]) * 5000 for n in range(4, 10)]
+        before = store.state.live_bytes()
+        store.queue.settle([(item.id, b"coded") for item in store.queue.items()])
+        assert before - store.state.live_bytes() >= 6 * 2 * PAGE
+        store.queue.trim(500)
+        assert (tmp_path / DRAFTS_FILE).stat().st_size == 0
+        assert contents(store) == [b"coded"] * 6
+
+
+def test_threads_do_not_take_the_same_place(tmp_path):
+    drafts = Drafts(tmp_path / "drafts.bin")
+    data = [bytes([n]) * (100 * n) for n in range(200)]
+    with ThreadPoolExecutor(4) as pool:
+        placed = list(pool.map(drafts.put, data))
+    assert [drafts.get(one) for one in placed] == data
+
+
+def test_a_damaged_or_lost_draft_is_none(tmp_path):
+    with Store(tmp_path) as store:
+        row = begin(store)
+        store.state.commit(row.id, [], [candidate(n, bytes([n]) * 9000) for n in range(3)], {}, BUDGET)
+    file = tmp_path / DRAFTS_FILE
+    raw = bytearray(file.read_bytes())
+    raw[3 * PAGE - 500] ^= 1  # in what is left of the page: nobody's
+    raw[3 * PAGE + 8500] ^= 1
+    file.write_bytes(raw)
+    with Store(tmp_path) as store:
+        assert contents(store) == [bytes(9000), None, bytes([2]) * 9000]
+    os.truncate(file, 8 * PAGE)
+    with Store(tmp_path) as store:
+        assert contents(store) == [bytes(9000), None, None]
+    file.unlink()
+    with Store(tmp_path) as store:
+        assert contents(store) == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("call", "fault", "kind", "told"),
+    [
+        ("pwrite", OSError(errno.ENOSPC, "No space left on device"), DiskFullError, "no space left"),
+        ("pwrite", 10, DiskFullError, "no space left"),  # the rest did not fit
+        ("fdatasync", OSError(errno.EIO, "Input/output error"), StoreError, "cannot be written"),
+    ],
+)
+def test_a_disk_that_fails_leaves_what_was_committed(tmp_path, monkeypatch, call, fault, kind, told):
+    def fails(*_):
+        if isinstance(fault, OSError):
+            raise fault
+        return fault
+
+    with Store(tmp_path) as store:
+        row = begin(store)
+        store.state.commit(row.id, [], [candidate(0, b"a" * 5000)], {}, BUDGET)
+        with monkeypatch.context() as patched, pytest.raises(kind, match=told):
+            patched.setattr(os, call, fails)
+            store.state.commit(row.id, [], [candidate(0, b"b" * 5000), candidate(1, b"c" * 9000)], {}, BUDGET)
+        assert contents(store) == [b"a" * 5000]
+        store.state.commit(row.id, [], [candidate(1, b"c" * 9000)], {}, BUDGET)
+        assert contents(store) == [b"a" * 5000, b"c" * 9000]
+    with Store(tmp_path) as store:
+        assert contents(store) == [b"a" * 5000, b"c" * 9000]
+
+
+def test_a_store_of_before_keeps_its_drafts(tmp_path):
+    with Store(tmp_path) as store:
+        row = begin(store)
+        store.state.commit(row.id, [], [candidate(0, b"a" * 5000)], {}, BUDGET)
+    db = sqlite3.connect(tmp_path / STATE_FILE)
+    db.execute("DROP INDEX queue_drafts")
+    db.execute("UPDATE queue SET payload=?", (b"a" * 5000,))
+    for column in ("draft_at", "draft_bytes"):
+        db.execute(f"ALTER TABLE queue DROP COLUMN {column}")
+    db.commit()
+    db.close()
+    (tmp_path / DRAFTS_FILE).unlink()
+    with Store(tmp_path) as store:
+        assert contents(store) == [b"a" * 5000]
+        store.state.commit(row.id, [], [candidate(1, b"b" * 100)], {}, BUDGET)
+        assert contents(store) == [b"a" * 5000, b"b" * 100]
