@@ -6,8 +6,9 @@ group exactly-once under power loss:
 
 1. A group's records are committed to the memory first. They are idempotent: keyed by pass, row and column, replaced
    when written again, and never read by the pass that wrote them (it reads strictly earlier sensing times).
-2. Then scores, progress, counters and queue changes are committed to the state in one transaction. A chunk exists once
-   its row is in the state; after a crash it is either wholly there, or scored again from the same past.
+2. Then scores, progress, counters and queue changes are committed to the state in one transaction; drafts of products,
+   which lie in a file beside it (`drafts`), are on the disk before. A chunk exists once its row is in the state; after
+   a crash it is either wholly there, or scored again from the same past.
 3. What the ground says takes effect in one transaction of the state: products delivered, orders with all they change in
    the queue, and the window of counters that keeps either from being taken twice. How far a transfer has come may be
    lost; the ground knows it better.
