@@ -17,6 +17,7 @@ from benchmarks import budget, machine
 NAMES = (
     "throughput",
     "latency",
+    "governor",
     "memory",
     "startup",
     "roofline",

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,11 +76,13 @@ def detect(
     cores: int | None,
     options: Sequence[str] = (),
     each: Callable[[int], None] | None = None,
+    beside: Callable[[int], AbstractContextManager[None]] = lambda _: nullcontext(),
 ) -> Measured:
     """Look at streams on the first `cores` processors of this process; None: on all, with the command's own threads.
 
     Args:
         each: called with the process's id after each pass that it has looked at.
+        beside: what goes on while the process of this id runs.
 
     Raises:
         RuntimeError: the command failed; its last lines are quoted.
@@ -93,8 +95,10 @@ def detect(
         child = subprocess.Popen(
             [*command, *([] if cores is None else ["--threads", str(cores)]), *options], stderr=stderr, env=installed()
         )
-        if each is not None:
-            _watch(child.pid, log, each)
+        with beside(child.pid):
+            if each is not None:
+                _watch(child.pid, log, each)
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # its id stays its own until it is waited for
         _, status, usage = os.wait4(child.pid, 0)  # unlike RUSAGE_CHILDREN, of this child alone
         child.returncode = os.waitstatus_to_exitcode(status)
         wall = perf_counter() - start

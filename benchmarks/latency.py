@@ -34,7 +34,7 @@ CORE = "n = 1\nwhile True:\n    n = n * 3 % 1000003"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--side", type=int, default=5_120, help="px (default: %(default)s)")
+    parser.add_argument("--side", type=int, default=10_980, help="px (default: %(default)s, a granule)")
     parser.add_argument("--layout", choices=granule.LAYOUTS, default="strips", help="default: %(default)s")
     parser.add_argument("--idle", action="store_true", help="nothing runs beside")
     budget.add_profile(parser)

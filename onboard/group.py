@@ -106,7 +106,7 @@ class Group:
             truth = None if part.truth is None else part.look.share_of(part.truth)
             self._rows.append((chunk_row(chunk, found.status, found.score, truth), part.look.records))
             self._chooser.offer(chunk, found.score, part.pixels.original, part.look.visible())
-            self._asked += map(self._held, self._wanted.offer(chunk, found.score))
+            self._asked += self._held(self._wanted.offer(chunk, found.score))
         self._strips.done(chunk, None if part.compared is None else (part.begun, part.scored))
         run.tiles += 0 if part.skipped else chunk.cells
 
@@ -150,9 +150,10 @@ class Group:
             seconds = writing.result()
             self._strips.committed(seconds, self._stages.now() - begun)
 
-    def _held(self, new: NewProduct) -> NewProduct:
-        """The same with its draft in the file, not in memory."""
-        return replace(new, payload=self._store.queue.hold(new.payload)) if isinstance(new.payload, bytes) else new
+    def _held(self, asked: list[NewProduct]) -> list[NewProduct]:
+        """The same with their drafts in the file, not in memory."""
+        drafts = self._store.queue.hold([new.payload for new in asked if isinstance(new.payload, bytes)])
+        return [replace(new, payload=draft) for new, draft in zip(asked, drafts, strict=True)]
 
     def _count(self, kind: str, n: int) -> None:
         self._counters[kind] = self._counters.get(kind, 0) + n

@@ -104,7 +104,7 @@ class Chooser:
         own = np.where(np.isnan(score[cells]), probability[cells], score[cells])
         scores = [float(f"{one:.6g}") for one in own.tolist()]
         drafts = self._drafts.of(dn, rows[chosen], cols[chosen], (chunk.row, chunk.col), scores)
-        held = map(self._queue.hold, drafts)
+        held = self._queue.hold(list(drafts))
         self._candidates += map(
             NewProduct,
             (rows[chosen] + chunk.row).tolist(), (cols[chosen] + chunk.col).tolist(), scores,

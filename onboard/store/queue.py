@@ -81,13 +81,13 @@ class Queue:
             self._drafts.refresh(self._places(), self._entered)
             self._entered = []
 
-    def hold(self, draft: bytes) -> Placed:
-        """Write a draft on its way into the queue; in any thread.
+    def hold(self, drafts: Sequence[bytes]) -> list[Placed]:
+        """Write drafts on their way into the queue; in any thread.
 
         Raises:
-            DiskFullError, StoreError: it cannot be written.
+            DiskFullError, StoreError: they cannot be written.
         """
-        return self._drafts.put(draft)
+        return self._drafts.put(drafts)
 
     def let_go(self, draft: Placed) -> None:
         """Of one that is not going to enter."""
@@ -116,7 +116,7 @@ class Queue:
         if isinstance(new.payload, bytes) and new.coded:
             payload, sha256 = new.payload, hashlib.sha256(new.payload).hexdigest()
         else:
-            draft = self.hold(new.payload) if isinstance(new.payload, bytes) else new.payload
+            draft = self.hold([new.payload])[0] if isinstance(new.payload, bytes) else new.payload
             self._entered.append(draft)
             place, size, sha256 = draft.place, draft.size, draft.sha256
         cursor = self._db.execute(

@@ -4,6 +4,7 @@ import errno
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 from hypothesis import given, settings
@@ -45,7 +46,7 @@ def test_every_draft_stays_whole_whatever_comes_and_goes(tmp_path_factory, steps
         if step == "put":
             number += 1
             data = bytes([number % 251 + 1]) * n
-            pending.append((drafts.put(data), data))
+            pending += [(one, data) for one in drafts.put([data] * (1 + n % 3))]
         elif step == "give up" and pending:
             drafts.give_up(pending.pop(n % len(pending))[0])
         elif step == "enter" and pending:
@@ -76,7 +77,7 @@ def test_places_that_were_given_up_are_taken_again(tmp_path):
     with Store(tmp_path) as store:
         row = begin(store)
         for round_ in range(20):
-            new = [candidate(n, store.queue.hold(bytes([n]) * 5000), value=round_ + n) for n in range(10)]
+            new = [candidate(n, store.queue.hold([bytes([n]) * 5000])[0], value=round_ + n) for n in range(10)]
             store.state.commit(row.id, [], new, {}, 500)  # five fit, with the reserve
         assert (tmp_path / DRAFTS_FILE).stat().st_size <= 32 * 2 * PAGE
         assert contents(store) == [bytes([n]) * 5000 for n in range(4, 10)]
@@ -89,11 +90,18 @@ def test_places_that_were_given_up_are_taken_again(tmp_path):
 
 
 def test_threads_do_not_take_the_same_place(tmp_path):
-    drafts = Drafts(tmp_path / "drafts.bin")
-    data = [bytes([n]) * (100 * n) for n in range(200)]
+    drafts, ended = Drafts(tmp_path / "drafts.bin"), Event()
+
+    def refresh() -> None:
+        while not ended.is_set():
+            drafts.refresh([])
+
+    data = [bytes([n % 251]) * (100 * (n % 90)) for n in range(3000)]
     with ThreadPoolExecutor(4) as pool:
-        placed = list(pool.map(drafts.put, data))
-    assert [drafts.get(one) for one in placed] == data
+        pool.submit(refresh)
+        placed = list(pool.map(drafts.put, [data[n : n + 5] for n in range(0, len(data), 5)]))
+        ended.set()
+    assert [drafts.get(one) for some in placed for one in some] == data
 
 
 def test_a_damaged_or_lost_draft_is_none(tmp_path):
@@ -118,8 +126,8 @@ def test_a_damaged_or_lost_draft_is_none(tmp_path):
 @pytest.mark.parametrize(
     ("call", "fault", "kind", "told"),
     [
-        ("pwrite", OSError(errno.ENOSPC, "No space left on device"), DiskFullError, "no space left"),
-        ("pwrite", 10, DiskFullError, "no space left"),  # the rest did not fit
+        ("pwritev", OSError(errno.ENOSPC, "No space left on device"), DiskFullError, "no space left"),
+        ("pwritev", 10, DiskFullError, "no space left"),  # the rest did not fit
         ("fdatasync", OSError(errno.EIO, "Input/output error"), StoreError, "cannot be written"),
     ],
 )
