@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from onboard.downlink.context import in_context
 from onboard.downlink.draft import CellDrafts
-from onboard.downlink.estimate import HEADER_BYTES, estimate_bytes
+from onboard.downlink.estimate import HEADER_BYTES, estimate_bytes, least_bytes
 from onboard.downlink.ladder import WORTH, Rung
 from onboard.downlink.product import Product
 from onboard.sense.acquisition import U16, Acquisition
@@ -29,6 +29,9 @@ from onboard.store.queue import RESERVE, Queue
 from onboard.store.rows import ChunkRow, NewProduct, Placed, QueueRow
 
 F32 = NDArray[np.float32]
+
+ROUNDING = 1e-6
+"""Of a quotient in single precision."""
 
 
 class Chooser:
@@ -63,7 +66,6 @@ class Chooser:
         self._kept = queue.densities()
         heapq.heapify(self._kept)
         self._used = sum((size for _, size in self._kept), 0.0)
-        self._smallest = float(min((size for _, size in self._kept), default=HEADER_BYTES))
         self._floor = 0.0
         self._candidates: list[NewProduct] = []
         self._priority = priority
@@ -87,12 +89,11 @@ class Chooser:
             weight = weight * self._priority[_block(chunk)].reshape(-1)
         probability = in_context(self._scores, _block(chunk)).reshape(-1)
         worth = probability * weight * WORTH[Rung.LOSSLESS]
-        hopeful = np.flatnonzero(worth > self._floor * self._smallest)
+        hopeful = np.flatnonzero(worth > self._floor * least_bytes(dn) * (1 - ROUNDING))
         if not hopeful.size:
             return
         rows, cols = np.divmod(hopeful, chunk.cols)
         size = estimate_bytes(dn, rows, cols)
-        self._smallest = min(self._smallest, float(size.min()))
         density = worth[hopeful] / size
         chosen = []
         for i in np.argsort(-density, kind="stable").tolist():

@@ -38,9 +38,8 @@ def estimate_bytes(dn: NDArray[np.uint16], rows: NDArray[np.intp], cols: NDArray
     Returns:
         float32 (N,).
     """
-    half = halved(dn[:, :CELL, : 4 * CELL])
-    samples, counted = np.full(len(dn), CELL * CELL), np.full(len(dn), 2 * (CELL - 1))
-    samples[half] //= 4
+    half, samples = _samples(dn)
+    counted = np.full(len(dn), 2 * (CELL - 1))
     counted[half] = 2 * (CELL // 2 - 1)
     weight = PER_BIT / math.log(2) / LOG_STEPS * samples / counted
     sums = _residual_logs if kernels() is None or dn.strides[2] != dn.itemsize else residual_logs
@@ -48,6 +47,18 @@ def estimate_bytes(dn: NDArray[np.uint16], rows: NDArray[np.intp], cols: NDArray
     parts[0] = HEADER_BYTES + PER_SAMPLE * samples.sum()
     np.multiply(sums(dn, rows, cols, half, _logs()).T, weight[:, None], out=parts[1:])
     return np.asarray(np.add.reduce(parts, axis=0), dtype=np.float32)  # one after the other
+
+
+def least_bytes(dn: NDArray[np.uint16]) -> float:
+    """What `estimate_bytes` says of cells of such pixels at least."""
+    return float(np.float32(HEADER_BYTES + PER_SAMPLE * _samples(dn)[1].sum()))
+
+
+def _samples(dn: NDArray[np.uint16]) -> tuple[list[int], NDArray[np.int64]]:
+    """The bands that count as halved, and the samples that a cell has of each band."""
+    half, samples = halved(dn[:, :CELL, : 4 * CELL]), np.full(len(dn), CELL * CELL)
+    samples[half] //= 4
+    return half, samples
 
 
 def estimate_image_bytes(dn: NDArray[np.uint16]) -> int:

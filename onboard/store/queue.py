@@ -132,11 +132,33 @@ class Queue:
         return int(cursor.lastrowid or 0)
 
     def trim(self, budget_bytes: int) -> None:
-        """Let the worst products leave until the queue fits."""
+        """Let the worst products leave until the queue fits, and give the disk back what drafts took."""
         with transaction(self._db, self._where):
             self._trim(budget_bytes)
         self._drafts.refresh(self._places())
+        self._move_down()
         self._drafts.shrink()
+
+    def _move_down(self) -> None:
+        """The last drafts of the file into what is free before them."""
+        moved: list[tuple[int, int]] = []
+        for identity, *placed in self._db.execute(
+            "SELECT id, draft_at, draft_bytes, sha256 FROM queue WHERE draft_at IS NOT NULL ORDER BY draft_at DESC"
+        ):
+            data = self._drafts.get(old := Placed(*placed))
+            if data is None:
+                continue  # counted when it is to be coded
+            (new,) = self._drafts.put([data])
+            if new.place > old.place:
+                self._drafts.give_up(new)
+                break
+            self._entered.append(new)
+            moved.append((new.place, identity))
+        if moved:
+            self._drafts.sync()
+            with transaction(self._db, self._where):
+                self._db.executemany("UPDATE queue SET draft_at=? WHERE id=?", moved)
+            self.committed()
 
     def _trim(self, budget_bytes: int) -> None:
         over = self._db.execute("SELECT coalesce(sum(estimate), 0) FROM queue").fetchone()[0] - budget_bytes * RESERVE

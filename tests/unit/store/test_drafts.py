@@ -89,6 +89,20 @@ def test_places_that_were_given_up_are_taken_again(tmp_path):
         assert contents(store) == [b"coded"] * 6
 
 
+def test_what_is_left_of_many_takes_no_more_than_it_needs(tmp_path):
+    with Store(tmp_path) as store:
+        row = begin(store)
+        new = [candidate(n, bytes([n]) * (4000 + 1000 * (n % 7)), value=n % 10) for n in range(200)]
+        store.state.commit(row.id, [], new, {}, BUDGET)
+        store.queue.trim(1000)
+        left = {item.row: store.queue.payload(item.id) for item in store.queue.items()}
+        assert len(left) == 12  # with the reserve
+        assert left == {n: bytes([n]) * (4000 + 1000 * (n % 7)) for n in left}
+        assert (tmp_path / DRAFTS_FILE).stat().st_size <= 12 * 3 * PAGE
+    with Store(tmp_path) as store:
+        assert {item.row: store.queue.payload(item.id) for item in store.queue.items()} == left
+
+
 def test_threads_do_not_take_the_same_place(tmp_path):
     drafts, ended = Drafts(tmp_path / "drafts.bin"), Event()
 
