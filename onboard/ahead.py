@@ -119,14 +119,14 @@ def look_ahead(
 def _needs(chunks: Sequence[Chunk], depth: int) -> list[int]:
     """Of each chunk up to which one there must be buffers before it is begun.
 
-    To the last of its strip, where it is the first: once a strip is begun none of it waits for the loop. Not where a
-    strip has more chunks than there are buffers.
+    To the last of its strip, where it is the first: once a strip is begun none of it waits for the loop. Not where that
+    leaves no buffer over, in which the strip before it could be with the caller.
     """
     needs = [index + 1 for index in range(len(chunks))]
     first = 0
     for index in range(1, len(chunks) + 1):
-        if index == len(chunks) or chunks[index].row != chunks[first].row:
-            if index - first <= depth:
+        if index == len(chunks) or chunks[index].strip != chunks[first].strip:
+            if index - first < depth:
                 needs[first] = index
             first = index
     return needs

@@ -40,7 +40,7 @@ MB = 1e6
 RESIDENT_MB = {"onnx": 88.0, "tflite": 64.0}
 """Interpreter, libraries, runtime and model once loaded, what start-up alone needed given back (measured on x86-64)."""
 FIXED_MB = 10.0
-"""Page caches of the store, candidates of a group that is not yet committed, GDAL's handles."""
+"""Page caches of the store, records of groups that are not yet committed, GDAL's handles."""
 DECODERS_MB = 18.0
 """What decoding JPEG 2000 takes besides, files open for each band and thread included."""
 SAMPLE_BYTES = 21

@@ -25,8 +25,8 @@ from onboard.store import Store
 from onboard.store.rows import ChunkRow, NewProduct
 from onboard.strips import Strips
 
-WAITING = 4
-"""As many times its cells may a group have while the one before it is being written."""
+WAITING = 3
+"""As many times its cells may a group have while the one before it is being written, half a kilobyte each."""
 
 
 class Group:
@@ -76,6 +76,7 @@ class Group:
         finally:
             self._writer.shutdown()
             self._chooser.drop()
+            self._store.queue.let_go(self._asked)
 
     @property
     def cells(self) -> int:

@@ -26,7 +26,7 @@ from onboard.sense.acquisition import U16, Acquisition
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import CELL, Grid
 from onboard.store.queue import RESERVE, Queue
-from onboard.store.rows import ChunkRow, NewProduct, Placed, QueueRow
+from onboard.store.rows import ChunkRow, NewProduct, QueueRow
 
 F32 = NDArray[np.float32]
 
@@ -125,9 +125,7 @@ class Chooser:
 
     def drop(self) -> None:
         """Nothing of the candidates since the last `collect` will be asked for."""
-        for new in self._candidates:
-            assert isinstance(new.payload, Placed)
-            self._queue.let_go(new.payload)
+        self._queue.let_go(self._candidates)
         self._candidates = []
 
     def _keep(self, density: float, size: float) -> None:

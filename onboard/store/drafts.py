@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -44,25 +45,38 @@ class Drafts:
             os.close(self._file)
             self._file = -1
 
-    def put(self, drafts: Sequence[bytes]) -> list[Placed]:
+    def put(self, drafts: Sequence[bytes], below: int | None = None) -> list[Placed]:
         """Write drafts at free places, which are kept for them.
+
+        Args:
+            below: page before which there has to be room for all of them; else nothing is written.
 
         Raises:
             DiskFullError, StoreError: they cannot be written.
         """
+        if not drafts:
+            return []
         sums = [hashlib.sha256(data).hexdigest() for data in drafts]
         with self._lock:  # no `refresh` may come between a place and the note that it is taken
             self._opened()
             found = [Placed(self._take(len(data)), len(data), sha) for data, sha in zip(drafts, sums, strict=True)]
             self._pending |= {placed.place: placed for placed in found}
-        begun = 0
-        for end in range(1, len(found) + 1):  # what lies side by side goes in one call, which is several times cheaper
-            if end == len(found) or found[end].place != _after(found[end - 1]) or end - begun == AT_ONCE:
-                self._write(drafts[begun:end], found[begun].place)
-                begun = end
+        if below is not None and max(placed.place for placed in found) >= below:
+            self.give_up(*found)
+            return []
+        try:
+            begun = 0
+            for end in range(1, len(found) + 1):  # what lies side by side goes in one call, several times cheaper
+                if end == len(found) or found[end].place != _after(found[end - 1]) or end - begun == AT_ONCE:
+                    self._write(drafts[begun:end], found[begun].place)
+                    begun = end
+        except OnboardError:
+            self.give_up(*found)
+            raise
         return found
 
     def _take(self, size: int) -> int:
+        """Under the lock."""
         pages = _pages(size)
         place = self._taken.find(bytes(pages))
         if place < 0:  # at the end, over what is free there
@@ -82,12 +96,13 @@ class Drafts:
         if written != sum(map(len, parts)):
             raise DiskFullError(f"{self._path}: no space left; what was committed before is kept")
 
-    def give_up(self, placed: Placed) -> None:
-        """Of one that no transaction has entered."""
+    def give_up(self, *drafts: Placed) -> None:
+        """Of those that no transaction has entered."""
         with self._lock:
-            del self._pending[placed.place]
-            pages = _pages(placed.size)
-            self._taken[placed.place : placed.place + pages] = bytes(pages)
+            for placed in drafts:
+                del self._pending[placed.place]
+                pages = _pages(placed.size)
+                self._taken[placed.place : placed.place + pages] = bytes(pages)
 
     def sync(self) -> None:
         """Everything that was put is on the disk when this returns.
@@ -102,25 +117,28 @@ class Drafts:
 
     def get(self, placed: Placed) -> bytes | None:
         """The bytes of a draft, or None when they no longer match their SHA-256."""
+        if not _may_be(placed.place, placed.size, self._bytes()):
+            return None
         try:
             data = os.pread(self._opened(), placed.size, placed.place * PAGE)
         except OSError:
             return None
         return data if hashlib.sha256(data).hexdigest() == placed.sha256 else None
 
-    def refresh(self, known: Iterable[tuple[int, int]], entered: Iterable[Placed] = ()) -> None:
-        """What the rows say after a transaction was committed.
+    def refresh(self, known: Iterable[tuple[Any, Any]], entered: Iterable[Placed] = ()) -> None:
+        """What the rows say after a transaction was committed; what a damaged one says is passed over.
 
         Args:
             known: place and bytes of each draft.
             entered: those that are not pending any more.
         """
-        places = np.array(list(known), dtype=np.int64).reshape(-1, 2)
+        most = self._bytes()
+        sound = [(place, size) for place, size in known if _may_be(place, size, most)]
         with self._lock:
             for placed in entered:
                 self._pending.pop(placed.place, None)
-            pending = [(one.place, one.size) for one in self._pending.values()]
-            places = np.concatenate([places, np.array(pending, dtype=np.int64).reshape(-1, 2)])
+            sound += [(one.place, one.size) for one in self._pending.values()]
+            places = np.array(sound, dtype=np.int64).reshape(-1, 2)
             ends = places[:, 0] + np.maximum(1, -(-places[:, 1] // PAGE))
             edges = np.zeros(int(ends.max(initial=0)) + 1, dtype=np.int32)
             np.add.at(edges, places[:, 0], 1)
@@ -128,20 +146,36 @@ class Drafts:
             self._taken = bytearray(np.cumsum(edges[:-1]) > 0)
 
     def shrink(self) -> None:
-        """Give the disk back what lies after the last draft."""
+        """Give the disk back what lies after the last draft.
+
+        Raises:
+            StoreError: it cannot be cut off.
+        """
         with self._lock:
             end = len(self._taken.rstrip(b"\0")) * PAGE
-            if self._path.exists() and self._path.stat().st_size > end:
-                os.truncate(self._opened(), end)
+            if self._bytes() > end:
+                try:
+                    os.truncate(self._opened(), end)
+                except OSError as error:
+                    raise self._fault(error) from error
+
+    def _bytes(self) -> int:
+        try:
+            return self._path.stat().st_size
+        except OSError:
+            return 0
 
     def _opened(self) -> int:
         if self._file < 0:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            folder = os.open(self._path.parent, os.O_RDONLY)
             try:
-                os.fsync(folder)  # the file's name is on the disk too
-            finally:
-                os.close(folder)
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                folder = os.open(self._path.parent, os.O_RDONLY)
+                try:
+                    os.fsync(folder)  # the file's name is on the disk too
+                finally:
+                    os.close(folder)
+            except OSError as error:
+                raise self._fault(error) from error
         return self._file
 
     def _fault(self, error: OSError) -> OnboardError:
@@ -153,6 +187,11 @@ class Drafts:
 def on_disk(size: int) -> int:
     """Bytes of the file that a draft takes."""
     return _pages(size) * PAGE
+
+
+def _may_be(place: object, size: object, most: int) -> bool:
+    """Whether a row may be true: whole numbers, within so many bytes."""
+    return isinstance(place, int) and isinstance(size, int) and min(place, size) >= 0 and place * PAGE + size <= most
 
 
 def _after(placed: Placed) -> int:

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from onboard.downlink.ladder import WORTH, Rung
-from onboard.store.database import transaction
+from onboard.errors import DiskFullError
+from onboard.store.database import as_store_error, transaction
 from onboard.store.drafts import Drafts, on_disk
 from onboard.store.rows import NewProduct, Placed, QueueRow
 
@@ -89,9 +90,9 @@ class Queue:
         """
         return self._drafts.put(drafts)
 
-    def let_go(self, draft: Placed) -> None:
-        """Of one that is not going to enter."""
-        self._drafts.give_up(draft)
+    def let_go(self, products: Iterable[NewProduct]) -> None:
+        """Of the drafts of products that are not going to enter."""
+        self._drafts.give_up(*(new.payload for new in products if isinstance(new.payload, Placed)))
 
     def enter_region(self, acquisition: int, chip: NewProduct, cells: Iterable[int]) -> None:
         """Let in a lossy region of these cells (queue ids), in one transaction; nothing leaves before `trim`.
@@ -136,26 +137,28 @@ class Queue:
         with transaction(self._db, self._where):
             self._trim(budget_bytes)
         self._drafts.refresh(self._places())
+        self._drafts.shrink()
         self._move_down()
         self._drafts.shrink()
 
     def _move_down(self) -> None:
-        """The last drafts of the file into what is free before them."""
+        """The last drafts of the file into what is free before them; a disk that takes nothing leaves them there."""
         moved: list[tuple[int, int]] = []
-        for identity, *placed in self._db.execute(
-            "SELECT id, draft_at, draft_bytes, sha256 FROM queue WHERE draft_at IS NOT NULL ORDER BY draft_at DESC"
-        ):
-            data = self._drafts.get(old := Placed(*placed))
-            if data is None:
-                continue  # counted when it is to be coded
-            (new,) = self._drafts.put([data])
-            if new.place > old.place:
-                self._drafts.give_up(new)
-                break
-            self._entered.append(new)
-            moved.append((new.place, identity))
+        try:
+            for identity, place, size, sha256 in self._db.execute(
+                "SELECT id, draft_at, draft_bytes, sha256 FROM queue WHERE draft_at IS NOT NULL ORDER BY draft_at DESC"
+            ).fetchall():
+                data = self._drafts.get(Placed(place, size, sha256))
+                for new in [] if data is None else self._drafts.put([data], below=place):
+                    self._entered.append(new)
+                    moved.append((new.place, identity))
+            if moved:
+                self._drafts.sync()
+        except DiskFullError:
+            self._drafts.refresh(self._places(), self._entered)
+            self._entered = []
+            return
         if moved:
-            self._drafts.sync()
             with transaction(self._db, self._where):
                 self._db.executemany("UPDATE queue SET draft_at=? WHERE id=?", moved)
             self.committed()
@@ -242,11 +245,14 @@ class Queue:
 
     def drafts_bytes(self) -> int:
         """What the drafts take; places that were given up are used again before their file grows."""
-        return sum(on_disk(size) for _, size in self._places())
+        return sum(on_disk(size) for _, size in self._places() if isinstance(size, int))
 
     def _places(self) -> list[tuple[int, int]]:
         """Place and bytes of every draft in the file."""
-        return self._db.execute("SELECT draft_at, draft_bytes FROM queue WHERE draft_at IS NOT NULL").fetchall()
+        try:
+            return self._db.execute("SELECT draft_at, draft_bytes FROM queue WHERE draft_at IS NOT NULL").fetchall()
+        except sqlite3.Error as error:
+            raise as_store_error(error, self._where) from error
 
 
 def _row(row: Sequence[Any]) -> QueueRow:

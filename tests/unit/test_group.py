@@ -11,6 +11,7 @@ from onboard.errors import StoreError
 from onboard.group import Group
 from onboard.run import Run
 from onboard.sense.chunks import Chunk
+from onboard.store.rows import NewProduct, Placed
 
 
 class Disk:
@@ -20,6 +21,7 @@ class Disk:
         self.free, self.written, self.fails = threading.Semaphore(0), [], fails
         self.memory = SimpleNamespace(write=lambda *_: None)
         self.state = SimpleNamespace(commit=self._commit)
+        self.queue = SimpleNamespace(let_go=lambda _: None)
 
     def _commit(self, _, rows, *__):
         assert self.free.acquire(timeout=10)
@@ -86,3 +88,14 @@ def test_scores_are_there_when_the_group_ends():
         hand_over(one, 0)
         disk.free.release()
     assert disk.written == [0]
+
+
+def test_what_was_asked_for_is_let_go_when_the_group_is_given_up():
+    disk, gone = Disk(), []
+    disk.queue = SimpleNamespace(
+        hold=lambda drafts: [Placed(n, 1, "") for n, _ in enumerate(drafts)], let_go=gone.extend
+    )
+    with pytest.raises(ValueError, match="a fault"), group(disk) as one:
+        one._asked += one._held([NewProduct(0, col, 1.0, 1.0, b"x", 1) for col in range(3)])
+        raise ValueError("a fault")
+    assert [new.payload.place for new in gone] == [0, 1, 2]

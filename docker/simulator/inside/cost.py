@@ -28,7 +28,8 @@ from onboard.change.rule import ScoreRule
 from onboard.change.score import score_cells
 from onboard.clock import Stages
 from onboard.config import DetectConfig
-from onboard.downlink.product import decode, encode
+from onboard.downlink.draft import read
+from onboard.downlink.product import encode
 from onboard.infer.bundle import load_bundle
 from onboard.infer.runtime import load_encoder
 from onboard.report.outcome import CellStatus
@@ -131,7 +132,7 @@ def main(argv: list[str]) -> int:
 
         marks.around("store", cells, commit)
         payloads = [store.queue.payload(item.id) for item in store.queue.items()[:8]]
-        products = [decode(payload) for payload in payloads if payload]
+        products = [read(payload) for payload in payloads if payload]
         marks.around("code a product", len(products), lambda: [encode(product) for product in products])
         network = Network(load_model(RESTORER), "int8")
         side, around = BLOCK_CELLS * CELL, halo(network.model)

@@ -180,3 +180,50 @@ def test_a_store_of_before_keeps_its_drafts(tmp_path):
         assert contents(store) == [b"a" * 5000]
         store.state.commit(row.id, [], [candidate(1, b"b" * 100)], {}, BUDGET)
         assert contents(store) == [b"a" * 5000, b"b" * 100]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("draft_at", 1 << 44), ("draft_at", 1 << 62), ("draft_at", -1), ("draft_at", "text"), ("draft_bytes", 1 << 50)],
+)
+def test_a_damaged_row_costs_its_own_draft_alone(tmp_path, column, value):
+    with Store(tmp_path) as store:
+        row = begin(store)
+        store.state.commit(row.id, [], [candidate(n, bytes([n]) * 9000) for n in range(3)], {}, BUDGET)
+    db = sqlite3.connect(tmp_path / STATE_FILE)
+    db.execute(f"UPDATE queue SET {column}=? WHERE row=1", (value,))
+    db.commit()
+    db.close()
+    with Store(tmp_path) as store:
+        store.state.commit(row.id, [], [candidate(n, bytes([n]) * 9000) for n in range(3, 20)], {}, BUDGET)
+        store.queue.trim(BUDGET)
+        assert contents(store) == [None if n == 1 else bytes([n]) * 9000 for n in range(20)]
+        assert store.state.live_bytes() > 0
+
+
+def test_a_full_disk_does_not_keep_the_queue_from_being_trimmed(tmp_path, monkeypatch):
+    with Store(tmp_path) as store:
+        row = begin(store)
+        new = [candidate(n, bytes([n]) * 9000, value=1 + n) for n in range(20)]
+        store.state.commit(row.id, [], new, {}, BUDGET)
+
+        def fails(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "pwritev", fails)
+            store.queue.trim(BUDGET)
+            store.queue.trim(1000)
+        assert contents(store) == [bytes([n]) * 9000 for n in range(8, 20)]
+        store.queue.trim(1000)
+        assert contents(store) == [bytes([n]) * 9000 for n in range(8, 20)]
+        assert (tmp_path / DRAFTS_FILE).stat().st_size == 12 * 3 * PAGE
+
+
+def test_a_file_that_cannot_be_made_is_a_fault_of_the_store_and_none_is_made_for_nothing(tmp_path):
+    drafts = Drafts(tmp_path / "drafts.bin")
+    assert drafts.put([]) == []
+    assert not (tmp_path / "drafts.bin").exists()
+    (tmp_path / "drafts.bin").mkdir()
+    with pytest.raises(StoreError, match="cannot be written"):
+        drafts.put([b"a"])
