@@ -8,7 +8,8 @@ counts from the start of the command (model, pre-scan and registration included)
 products that stay comes after it (`..._with_products`), and the report is in `wall_s`.
 
 `jp2_share_of_decoder` is the time that decoding every block once takes, on as many threads, over the time of the run,
-one after the other. `work_share` is what the stages take one by one (`benchmarks/alone.py`) over what all cores spent.
+one after the other. `work_share` is what the stages take one by one (`benchmarks/alone.py`, after each run) over what
+all cores spent.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         seeded = _seed(Path(name), args, options)
         for case in cases:
             stream = granule.prepare_one(args.side, args.side, case.layout, args.history + 1)
-            runs, decoded = [], []
+            runs, decoded, stages = [], [], []
             for _ in range(args.jp2_repeat if case.layout == "jp2" else args.repeat):
                 one, left = _once(stream, seeded, case, [*options, *case.options])
                 runs.append(one)
@@ -84,27 +85,29 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                     metrics["cold_share_still_cached"] = round(left, 3)
                 if case.layout == "jp2":  # side by side: whatever disturbs the machine disturbs both
                     decoded.append(decode.alone(stream, case.cores))
+                if case.name in ("raw_two_cores", "plain_two_cores"):  # likewise
+                    stages.append(_alone(stream, seeded, args.bundle, case))
             details[case.name] = [vars(one) for one in runs]
             metrics |= _metrics(case.name, runs)
             if decoded:
                 details["jp2_decoding_alone"] = decoded
                 shares = [d["wall_s"] / one.scored_s for d, one in zip(decoded, runs, strict=True)]
                 metrics["jp2_share_of_decoder"] = round(statistics.median(shares), 3)
-            if case.name in ("raw_two_cores", "plain_two_cores"):
-                stages = _alone(stream, seeded, args.bundle, case)
-                details[f"{case.name}_alone"] = [stages]
+            if stages:
+                details[f"{case.name}_alone"] = stages
                 label = "work_share" if case.name.startswith("raw") else "plain_work_share"
-                metrics[label] = round(work_share(stages, runs), 3)
+                shares = [work_share(alone, one) for alone, one in zip(stages, runs, strict=True)]
+                metrics[label] = round(statistics.median(shares), 3)
             if case.name == "raw_two_cores":
                 metrics["granule_peak_rss_mb"] = round(max(one.peak_rss_mb for one in runs), 1)
                 metrics |= budget.over(args.profile, runs, args.side // 32)
     return {"metrics": metrics, "runs": details}
 
 
-def work_share(stages: dict[str, float], runs: Sequence[Measured], cores: int = 2) -> float:
+def work_share(stages: dict[str, float], one: Measured, cores: int = 2) -> float:
     """Processor seconds of the stages measured alone, over all that the cores had until the last score."""
     work = sum(seconds for stage, seconds in stages.items() if stage not in ("tiles", *OVERHEAD))
-    return work / (cores * statistics.median(one.scored_s for one in runs))
+    return work / (cores * one.scored_s)
 
 
 def _metrics(name: str, runs: Sequence[Measured]) -> dict[str, Any]:
