@@ -6,7 +6,6 @@ Reads a sample of the pixels and of the memory; writes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from onboard.change.look import Looker
@@ -24,7 +23,6 @@ from onboard.sense.acquisition import U16, Acquisition, Reader
 from onboard.sense.aligned import window_of
 from onboard.sense.chunks import Chunk, in_parts, largest, plan_sample, sample_chunks
 from onboard.sense.grid import CELL
-from onboard.sense.kept import KeptReader
 from onboard.sense.normalise import BandStatistics
 from onboard.sense.prescan import band_histograms, scene_statistics
 from onboard.sense.tiles import on_cache_lines
@@ -37,11 +35,10 @@ for."""
 
 @dataclass(frozen=True)
 class Arrival:
-    """An opened acquisition, and what it is to be looked at with; `sampler` reads as `reader` does (`sense.kept`)."""
+    """An opened acquisition, and what it is to be looked at with."""
 
     acquisition: Acquisition
     reader: Reader
-    sampler: Reader
     bundle: Bundle
     encoder: Encoder
     rule: ScoreRule
@@ -61,13 +58,12 @@ class Arrival:
         """
         chunks = plan_sample(rows, cols, self.acquisition.block_shape)
         sample = sample_chunks(chunks, self.config.prescan_share, self.config.prescan_all_cells)
-        with self._keeping():
-            reader = self.sampler
-            statistics = self._statistics(reader, chunks, sample)
+        with self.reader.keeping(memory.path.parent):
+            statistics = self._statistics(chunks, sample)
             trim()
             if self.rule.rule != "surprise" or not past:
                 return Frozen(statistics, Displacement.none(), {})
-            displacement, looked = self._look_at(reader, sample, statistics, past[0], memory)
+            displacement, looked = self._look_at(sample, statistics, past[0], memory)
         trim()
         pairs = fit_pairs(
             looked, past, memory, statistics, self.rule, self.bundle.bands, self.encoder.artefact.output,
@@ -75,35 +71,21 @@ class Arrival:
         )  # fmt: skip
         return Frozen(statistics, displacement, pairs)
 
-    @property
-    def source(self) -> Reader:
-        """What chunks are read with: the sample's are kept, if not as they were measured."""
-        return self.reader if self.config.denoiser else self.sampler
-
-    def _keeping(self) -> AbstractContextManager[None]:
-        return self.sampler.keeping() if isinstance(self.sampler, KeptReader) else nullcontext()
-
-    def _statistics(self, reader: Reader, chunks: list[Chunk], sample: list[Chunk]) -> tuple[BandStatistics, ...]:
+    def _statistics(self, chunks: list[Chunk], sample: list[Chunk]) -> tuple[BandStatistics, ...]:
         bands = self.bundle.bands
-        histograms = band_histograms(reader, self._parts(sample), len(bands), self._buffers(reader, sample))
+        histograms = band_histograms(self.reader, self._parts(sample), len(bands), self._buffers(sample))
         if not histograms.any() and len(sample) < len(chunks):
-            buffers = self._buffers(self.reader, chunks)
-            histograms = band_histograms(self.reader, self._parts(chunks), len(bands), buffers)
+            histograms = band_histograms(self.reader, self._parts(chunks), len(bands), self._buffers(chunks))
         if not histograms.any():
             raise InputError(self.acquisition.where, "no valid pixel in it (all no-data or unreadable)", "no-data")
         infos = [self.acquisition.band(name) for name in bands]
         return tuple(scene_statistics(histograms, infos, self.bundle.normalise))
 
     def _look_at(
-        self,
-        reader: Reader,
-        sample: list[Chunk],
-        statistics: tuple[BandStatistics, ...],
-        newest: PastPass,
-        memory: Memory,
+        self, sample: list[Chunk], statistics: tuple[BandStatistics, ...], newest: PastPass, memory: Memory
     ) -> tuple[Displacement, Looked]:
-        parts = self._parts(sample)
-        workers = [(self.looker(statistics, parts), buffer) for buffer in self._buffers(reader, sample)]
+        parts, reader = self._parts(sample), self.reader
+        workers = [(self.looker(statistics, parts), buffer) for buffer in self._buffers(sample)]
         scan = PreScan(reader, self.acquisition.grid, self.bundle.bands, workers, memory)
         reader.expect([part.window for part in parts])
         displacement = scan.displacement([in_parts(chunk, self.config.chunk_px) for chunk in sample], newest)
@@ -114,10 +96,10 @@ class Arrival:
     def _parts(self, chunks: Sequence[Chunk]) -> list[Chunk]:
         return [part for chunk in chunks for part in in_parts(chunk, self.config.chunk_px)]
 
-    def _buffers(self, reader: Reader, chunks: Sequence[Chunk]) -> list[U16]:
+    def _buffers(self, chunks: Sequence[Chunk]) -> list[U16]:
         """For the largest part of some chunks of the sample, as many as threads may read at once."""
         size = len(self.bundle.bands) * largest(self._parts(chunks)) * CELL * CELL
-        threads = min(self.config.threads, SCAN_THREADS) if reader.concurrent else 1
+        threads = min(self.config.threads, SCAN_THREADS) if self.reader.concurrent else 1
         return [on_cache_lines(size, "u2") for _ in range(threads)]
 
     def comparisons(self, frozen: Frozen, past: Sequence[PastPass]) -> list[tuple[int, Comparison | None]]:

@@ -42,7 +42,6 @@ from onboard.run import Run
 from onboard.sense.acquisition import Acquisition
 from onboard.sense.chunks import Chunk, plan_chunks
 from onboard.sense.grid import CELL
-from onboard.sense.kept import sampled
 from onboard.sense.stream import Stream
 from onboard.store import Store
 from onboard.store.queue import RESERVE
@@ -181,9 +180,9 @@ class Detector:
         past = store.memory.past(grid, acquisition.sensing_time, self.artefact, self.dtype, config.lookback)
         with ExitStack() as opened:
             measured = opened.enter_context(acquisition.open(self.bundle.bands, config.threads))
-            reader = cleaned(measured, acquisition, self.bundle.bands, self.denoiser, config, self.governor)
-            sampler = opened.enter_context(sampled(reader, acquisition.slow, store.memory.path.parent))
-            arrival = Arrival(acquisition, reader, sampler, self.bundle, self.encoder, self.rule, config, self.stages)
+            with measured.keeping(store.memory.path.parent):  # the pre-scan's sample
+                reader = cleaned(measured, acquisition, self.bundle.bands, self.denoiser, config, self.governor)
+            arrival = Arrival(acquisition, reader, self.bundle, self.encoder, self.rule, config, self.stages)
             large = rows * cols > config.prescan_all_cells
             anew = row is None or row.settings != config.fingerprint() or (row.rows, row.cols) != (rows, cols)
             if row is None or anew:
@@ -253,7 +252,7 @@ class Detector:
                 for _ in lookers
             ]  # fmt: skip
             parts = look_ahead(
-                arrival.source, arrival.acquisition.grid, len(self.bundle.bands), todo, begun.frozen.displacement,
+                arrival.reader, arrival.acquisition.grid, len(self.bundle.bands), todo, begun.frozen.displacement,
                 list(zip(lookers, comparers, strict=True)), self.stages, self.config.read_ahead, strips.skip,
             )  # fmt: skip
             stack.enter_context(closing(parts))

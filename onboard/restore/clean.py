@@ -7,6 +7,8 @@ in. What was measured stays at hand (`Reader.measured`): products hold it, and n
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +105,10 @@ class CleanReader(Reader):
         raw = np.empty((self._bands, window.height, window.width), np.uint16)
         self._reader.read(window, raw)
         return raw
+
+    def keeping(self, folder: Path) -> AbstractContextManager[None]:
+        """See `Reader`."""
+        return self._reader.keeping(folder)
 
     def truth(self, window: Window) -> Mask | None:
         """See `Reader`."""

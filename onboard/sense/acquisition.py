@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -55,6 +57,14 @@ class Reader(ABC):
 
     def expect(self, windows: Sequence[Window]) -> None:  # noqa: B027 - only what decodes ahead wants to know
         """Tell in which order windows will be read, from now on; any of them may be left out."""
+
+    def keeping(self, folder: Path) -> AbstractContextManager[None]:
+        """Inside, what takes long to decode is written down, and read back whenever it is read again.
+
+        Args:
+            folder: where there is room for a file without a name, for as long as this is open.
+        """
+        return nullcontext()
 
     def measured(self, window: Window) -> U16 | None:
         """Pixels as they were measured, (B, height, width), where `read` gives an estimate; None where it does not."""
@@ -114,11 +124,6 @@ class Acquisition(ABC):
     def block_cache_bytes(self) -> int:
         """What decoded blocks take, where parts of a block are read one after another; 0: none wait."""
         return 0
-
-    @property
-    def slow(self) -> bool:
-        """Whether decoding pixels takes longer than writing them to a file and reading them back (JPEG 2000)."""
-        return False
 
     @abstractmethod
     def open(self, names: tuple[str, ...], threads: int = 0) -> Reader:

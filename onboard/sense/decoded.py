@@ -14,9 +14,10 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from threading import Lock, local
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
+from onboard.sense.kept import KeptBlocks
 from onboard.sense.raster import gdal_env, open_raster
 
 MIN_BLOCK_PX = 65_536
@@ -92,6 +94,8 @@ class Decoder:
         self._reads: list[tuple[Key, ...]] = []
         self._next = 0
         self._uses: dict[Key, deque[int]] = {}
+        self._kept: KeptBlocks | None = None
+        self._keeps = False
 
     def keys(self, layer: int, window: RasterWindow) -> list[Key]:
         """The blocks of a layer under a window."""
@@ -104,6 +108,18 @@ class Decoder:
             for key in keys:
                 self._uses.setdefault(key, deque()).append(number)
         self._drop_unused(list(self._held))
+
+    @contextmanager
+    def keeping(self, folder: Path) -> Iterator[None]:
+        """What is decoded inside is not decoded again, as far as there is room for it in a folder."""
+        if self._kept is None:
+            with suppress(OSError):
+                self._kept = KeptBlocks(folder)
+        self._keeps = True
+        try:
+            yield
+        finally:
+            self._keeps = False
 
     @contextmanager
     def holding(self, keys: Sequence[Key]) -> Iterator[None]:
@@ -157,6 +173,8 @@ class Decoder:
         self._pool.shutdown(cancel_futures=True)
         self._held.clear()
         self._handles.close()
+        if self._kept is not None:
+            self._kept.close()
 
     def _advance(self, keys: tuple[Key, ...]) -> bool:
         """Whether these were expected; then all that was expected before them has passed."""
@@ -229,7 +247,11 @@ class Decoder:
         window = layer.window(key.row, key.col)
         if out is None:
             out = np.empty(self._shape(key), layer.dtype)
+        if self._kept is not None and self._kept.get(key, out):
+            return out
         self._open(layer.path).read(list(layer.indexes), window=window, out=out)
+        if self._kept is not None and self._keeps:
+            self._kept.put(key, out)
         return out
 
     def _open(self, path: str) -> DatasetReader:

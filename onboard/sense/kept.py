@@ -1,98 +1,66 @@
-"""A reader that writes down what it reads, for pixels that take longer to decode than to read back (JPEG 2000).
+"""Decoded blocks written to a file and read back: decoding one again would take longer (JPEG 2000).
 
-The pre-scan reads its sample three times: for its histograms, for its place, and to look at it; and a chunk that lies
-just where a part of the sample does needs no decoding either. The file has no name: it is gone with the process,
-however that ends.
+The pre-scan needs its sample three times (for its histograms, for its place, and to look at it), and the chunks need
+the same blocks once more. The file has no name: it is gone with the process, however that ends.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Hashable
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
-from onboard.sense.acquisition import U16, Mask, Reader
-from onboard.sense.grid import Window
+MOST_BYTES = 256 << 20
+"""Of one file: the sample of a whole granule takes 71 MB, blocks at 20 m that reach beyond it included."""
 
 
-class KeptReader(Reader):
-    """Reads through another reader; a window that was read in a `keeping` block is not read again. Closing it leaves
-    the other one open.
+class KeptBlocks:
+    """Arrays by key, on the disk; any number of threads may use it. What finds no room is not kept.
 
     Args:
-        reader: delivers the pixels.
-        folder: where the file lies; what finds no room in it is not kept.
+        folder: where the file lies.
 
     Raises:
         OSError: no file can be made there.
     """
 
-    def __init__(self, reader: Reader, folder: Path) -> None:
-        self._reader = reader
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - open as long as the reader
-        self._places: dict[Window, tuple[int, bool]] = {}
-        self._end, self._keeps = 0, False
+    def __init__(self, folder: Path) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - open as long as this is
+        self._places: dict[Hashable, int] = {}
+        self._end, self._lock = 0, Lock()
 
-    @contextmanager
-    def keeping(self) -> Iterator[None]:
-        """What is read inside is kept."""
-        self._keeps = True
+    def put(self, key: Hashable, block: NDArray[Any]) -> None:
+        """Keep a contiguous block, if there is room."""
+        with self._lock:
+            if self._end + block.nbytes > MOST_BYTES:
+                return
+            at, self._end = self._end, self._end + block.nbytes
         try:
-            yield
-        finally:
-            self._keeps = False
-
-    def expect(self, windows: Sequence[Window]) -> None:
-        """See `Reader.expect`."""
-        self._reader.expect([window for window in windows if window not in self._places])
-
-    def read(self, window: Window, out: U16) -> Mask | None:
-        """See `Reader.read`; `out` is C-contiguous."""
-        if window in self._places:
-            try:
-                return self._recall(window, out)
-            except OSError:  # what was kept is lost: it is decoded again
-                del self._places[window]
-        quality = self._reader.read(window, out)
-        if not self._keeps:
-            return quality
-        parts = [out] if quality is None else [out, quality]
-        try:
-            self._file.seek(self._end)
-            for part in parts:
-                self._file.write(part.data)
-            self._file.flush()
+            whole = os.pwrite(self._file.fileno(), block.data, at) == block.nbytes
         except OSError:
-            return quality  # no room: it is decoded again
-        self._places[window] = self._end, quality is not None
-        self._end += sum(part.nbytes for part in parts)
-        return quality
+            return
+        if whole:
+            self._places[key] = at
 
-    def _recall(self, window: Window, out: U16) -> Mask | None:
-        at, has_quality = self._places[window]
-        quality = np.empty((window.height, window.width), np.bool_) if has_quality else None
-        self._file.seek(at)
-        for part in [out] if quality is None else [out, quality]:
-            if self._file.readinto(part.data) != part.nbytes:
-                raise OSError("the file of what was kept has been cut off")
-        return quality
-
-    def truth(self, window: Window) -> Mask | None:
-        """See `Reader.truth`."""
-        return self._reader.truth(window)
+    def get(self, key: Hashable, out: NDArray[Any]) -> bool:
+        """Fill `out` (contiguous, as large as what was kept) with a block; False where it is not here (any more)."""
+        at = self._places.get(key)
+        if at is None:
+            return False
+        try:
+            whole = os.preadv(self._file.fileno(), [out.data], at) == out.nbytes
+        except OSError:
+            whole = False
+        if not whole:
+            self._places.pop(key, None)
+        return whole
 
     def close(self) -> None:
-        """Let go of what was kept."""
+        """Let go of what was kept; a second call does nothing."""
         self._places.clear()
         self._file.close()
-
-
-def sampled(reader: Reader, slow: bool, folder: Path) -> AbstractContextManager[Reader]:
-    """What a sample is read with: where decoding is slow, a reader that keeps it."""
-    if slow:
-        with suppress(OSError):  # no room for a file: it is decoded anew each time
-            return KeptReader(reader, folder)
-    return nullcontext(reader)

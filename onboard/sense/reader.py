@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ from onboard.sense.grid import Window
 from onboard.sense.plane import Plane
 from onboard.sense.planefile import ClassFile, PlaneFile, QualityPlane, decode_ahead, decodes_ahead
 from onboard.sense.raster import gdal_env, open_raster
+
+SLOW = ".jp2"
+"""Files whose pixels take longer to decode than to write to a file and read back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +51,6 @@ class RasterAcquisition(Acquisition):
             held = math.ceil(self.grid.width / side) + 2 if across else 2 if decodes_ahead(plane) else 1
             total += held * plane.block[0] * plane.block[1] * np.dtype(plane.dtype).itemsize
         return total
-
-    @property
-    def slow(self) -> bool:
-        """See `Acquisition.slow`."""
-        return any(plane.path.lower().endswith(".jp2") for plane in self.planes)
 
     def open(self, names: tuple[str, ...], threads: int = 0) -> Reader:
         """See `Acquisition.open`. Files stay open until the reader is closed."""
@@ -112,6 +111,7 @@ class RasterReader(Reader):
         self._close = close
         self._lock = lock or nullcontext()
         self._decoder = decode_ahead([*files, *layers], threads) if threads else None
+        self._slow = any(plane.path.lower().endswith(SLOW) for plane in acquisition.planes)
 
     @property
     def concurrent(self) -> bool:
@@ -123,6 +123,10 @@ class RasterReader(Reader):
         """See `Reader.expect`."""
         if self._decoder is not None:
             self._decoder.expect([self._keys(window) for window in windows])
+
+    def keeping(self, folder: Path) -> AbstractContextManager[None]:
+        """See `Reader.keeping`."""
+        return nullcontext() if self._decoder is None or not self._slow else self._decoder.keeping(folder)
 
     def read(self, window: Window, out: U16) -> Mask | None:
         """See `Reader.read`. ValueError for a window outside the grid or an `out` of another shape."""

@@ -8,10 +8,9 @@ import rasterio
 from rasterio.transform import Affine
 
 from onboard.errors import InputError
-from onboard.sense import decoded, geotiff, raster
+from onboard.sense import decoded, geotiff, kept, raster
 from onboard.sense.chunks import plan_chunks
 from onboard.sense.grid import Window
-from onboard.sense.kept import KeptReader
 from onboard.sense.mosaic import compose
 from onboard.sense.plane import plane_of
 from onboard.sense.reader import RasterAcquisition
@@ -87,7 +86,6 @@ def read_all(reader, windows, values, tell=True):
 def test_the_same_pixels(files, threads, tell, capfd):
     folder, values = files
     one = acquisition(folder)
-    assert one.slow
     with one.open(NAMES, threads) as reader:
         read_all(reader, windows_of(one), values, tell)
     assert capfd.readouterr().err == ""
@@ -154,22 +152,53 @@ def test_a_damaged_block_costs_only_its_windows(tmp_path, write_tif, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_what_is_kept_is_decoded_once(files, tmp_path, decodes):
+@pytest.fixture
+def read_from_files(monkeypatch):
+    """How often a file was read by the threads that decode."""
+    found, usual = [], decoded.Decoder._open
+    monkeypatch.setattr(decoded.Decoder, "_open", lambda self, path: found.append(path) or usual(self, path))
+    return found
+
+
+def test_what_is_kept_is_decoded_once(files, tmp_path, read_from_files):
     folder, values = files
     one = acquisition(folder)
     windows = windows_of(one)[:4]
     with one.open(NAMES, 2) as reader:
-        with KeptReader(reader, tmp_path) as kept:
-            with kept.keeping():
-                for _ in range(3):
-                    read_all(kept, windows, values)
-            assert len(decodes) == len(set(decodes))
-            once = len(decodes)
-            read_all(kept, windows, values)
-            assert len(decodes) == once
-            kept._file.truncate(7)
-            read_all(kept, windows, values)  # lost, and decoded again
-            assert len(decodes) > once
-            kept.close()
+        with reader.keeping(tmp_path):
+            for _ in range(3):
+                read_all(reader, windows, values)
+        blocks = {key for window in windows for key in reader._keys(window)}
+        assert len(read_from_files) == len(blocks)
         read_all(reader, windows, values)
+        moved = [Window(w.row + 3, w.col, w.height - 3, w.width) for w in windows]  # not the window counts: its blocks
+        read_all(reader, moved, values)
+        assert len(read_from_files) == len(blocks)
+        reader._decoder._kept._file.truncate(7)
+        read_all(reader, windows, values)  # lost, and decoded again
+        assert len(read_from_files) == 2 * len(blocks)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("why", ["no folder", "no room"])
+def test_what_cannot_be_kept_is_decoded_again(files, tmp_path, read_from_files, monkeypatch, why):
+    folder, values = files
+    monkeypatch.setattr(kept, "MOST_BYTES", 600_000)  # not for the blocks of all bands
+    one = acquisition(folder)
+    windows = windows_of(one)[:4]
+    with one.open(NAMES, 2) as reader, reader.keeping(tmp_path / "none" if why == "no folder" else tmp_path):
+        for _ in range(2):
+            read_all(reader, windows, values)
+        blocks = {key for window in windows for key in reader._keys(window)}
+        if why == "no folder":
+            assert len(read_from_files) == 2 * len(blocks)
+        else:
+            assert len(blocks) < len(read_from_files) < 2 * len(blocks)
+
+
+def test_what_decodes_quickly_is_not_kept(tmp_path, write_tif):
+    options = {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate"}
+    write_tif(tmp_path / "20220624.tif", ("B02",), (512, 512), **options)
+    (one,), _ = geotiff.list_folder(tmp_path)
+    with one.open(("B02",), 2) as reader, reader.keeping(tmp_path):
+        assert reader._decoder._kept is None
