@@ -30,7 +30,7 @@ class Measured:
     Attributes:
         wall_s: of the whole process, report included.
         first_s: from the start of the process to the first pass that was wholly scored and committed.
-        scored_s: from the start of the command to the last stored score; what tiles/s counts.
+        scored_s: from the start of the command, its imports done, to the last stored score; what tiles/s counts.
         coded_s: until the chosen products were coded as well, which comes after it.
         cpu_s: user and system time of all its threads: other programs on the machine move it little.
         peak_rss_mb: 10^6 bytes, as the kernel counts it.

@@ -37,10 +37,13 @@ LAYOUTS: dict[str, dict[str, Any]] = {
         "predictor": 2,
     },
     "native": {"tiled": True, "blockxsize": 512, "blockysize": 512, "interleave": "band"},
+    "moved": {"tiled": True, "blockxsize": 512, "blockysize": 512, "interleave": "band"},
     "jp2": {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES"},
 }  # fmt: skip
-"""What the file looks like; "native" keeps the 20 m bands in a file of their own (`_10m`, `_20m`), "jp2" is a `.SAFE`
-product with a lossless file for each band at its own resolution."""
+"""What the file looks like; "native" keeps the 20 m bands in a file of their own (`_10m`, `_20m`), "moved" lies
+`MOVED_PX` off its place, "jp2" is a `.SAFE` product with a lossless file for each band at its own resolution."""
+MOVED_PX = 1, 2
+"""(dy, dx); products of one place differ by about as much."""
 JP2_TILE = {10: 1024, 20: 640}
 """Side of ESA's tiles, by resolution in metres."""
 PRODUCT = """<P><PRODUCT_URI>{name}</PRODUCT_URI><QUANTIFICATION_VALUE>10000</QUANTIFICATION_VALUE>
@@ -82,7 +85,7 @@ def make(size: tuple[int, int], layout: str, number: int) -> Path:
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     partial.mkdir(parents=True)
     files = _safe_files(partial, number) if layout == "jp2" else _tif_files(layout, number)
-    _write(partial, files, size, number)
+    _write(partial, files, size, number, layout == "moved")
     partial.rename(target)
     return target
 
@@ -114,7 +117,7 @@ def _safe_files(folder: Path, number: int) -> list[_File]:
     return files
 
 
-def _write(folder: Path, files: Sequence[_File], size: tuple[int, int], number: int) -> None:
+def _write(folder: Path, files: Sequence[_File], size: tuple[int, int], number: int, moved: bool) -> None:
     """All files side by side: the pixels are made once."""
     import rasterio
     from rasterio.transform import from_origin
@@ -131,7 +134,7 @@ def _write(folder: Path, files: Sequence[_File], size: tuple[int, int], number: 
             )  # fmt: skip
             dataset.descriptions = tuple(BANDS[i] for i in indices)
             opened.append(dataset)
-        for row, stripe in _stripes(size, number):
+        for row, stripe in _moved(_stripes(size, number)) if moved else _stripes(size, number):
             for dataset, (_, indices, factor, _) in zip(opened, files, strict=True):
                 part = stripe[indices, ::factor, ::factor]
                 window = rasterio.windows.Window(0, row // factor, part.shape[2], part.shape[1])
@@ -154,6 +157,19 @@ def _stripes(size: tuple[int, int], number: int) -> Iterator[tuple[int, NDArray[
             part = stripe[:, :, col : col + PATCH]
             part[...] = patch[:, : part.shape[1], : part.shape[2]]
         yield row, stripe
+
+
+def _moved(stripes: Iterator[tuple[int, NDArray[np.uint16]]]) -> Iterator[tuple[int, NDArray[np.uint16]]]:
+    """The same stripes with what lies at (0, 0) at `MOVED_PX`: what comes in from beyond the edges repeats the edge."""
+    dy, dx = MOVED_PX
+    above: NDArray[np.uint16] | None = None
+    for row, stripe in stripes:
+        wide = np.concatenate([stripe[:, :, :1].repeat(dx, axis=2), stripe[:, :, :-dx]], axis=2)
+        if above is None:
+            above = wide[:, :1].repeat(dy, axis=1)
+        whole = np.concatenate([above, wide], axis=1)
+        above = whole[:, -dy:]
+        yield row, whole[:, :-dy]
 
 
 def _patch(row: int, col: int, number: int) -> NDArray[np.uint16]:

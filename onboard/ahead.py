@@ -22,9 +22,9 @@ from onboard.clock import Stages
 from onboard.compare import Compared, Comparer
 from onboard.errors import InputError
 from onboard.sense.acquisition import Mask, Reader
-from onboard.sense.aligned import Pixels, read_chunk, window_of
+from onboard.sense.aligned import Pixels, read_chunk, room, window_of
 from onboard.sense.chunks import Chunk
-from onboard.sense.grid import CELL, Grid
+from onboard.sense.grid import Grid
 from onboard.sense.tiles import on_cache_lines
 
 
@@ -69,7 +69,8 @@ def look_ahead(
         skip: asked when a chunk is due to be read; True passes it over.
     """
     depth = len(workers) + read_ahead
-    largest = max((chunk.cells for chunk in chunks), default=0) * CELL * CELL * bands
+    windows = [window_of(chunk, grid, displacement.of_chunk(chunk)) for chunk in chunks]
+    largest = max(map(room, windows), default=0) * bands
     buffers = [on_cache_lines(largest, "u2") for _ in range(min(depth, len(chunks)))]
 
     def read(index: int) -> Part:
@@ -88,9 +89,10 @@ def look_ahead(
             return part
         seen = looker.look(part.pixels.dn, part.pixels.quality)
         found = comparer.compare(seen.records, part.chunk)
-        return replace(part, look=seen, compared=found, scored=stages.now())
+        pixels = part.pixels.looked_at()
+        return replace(part, pixels=pixels, look=seen, compared=found, scored=stages.now())
 
-    reader.expect([window_of(chunk, grid, displacement.of_chunk(chunk)) for chunk in chunks])
+    reader.expect(windows)
     free_to_look = lending(look, workers)
     with ExitStack() as stack:
         reading = stack.enter_context(ThreadPoolExecutor(1, "read"))

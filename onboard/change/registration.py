@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,8 +70,9 @@ class Displacement:
 
     def _rests(self, chunk: Chunk) -> bool:
         """Whether no cell of a chunk is moved: those in its corners are what is moved most."""
-        sides = (chunk.row + 0.5, chunk.row + chunk.rows - 0.5), (chunk.col + 0.5, chunk.col + chunk.cols - 0.5)
-        return all(abs(a + b * row + c * col) < STILL_PX for a, b, c in self._axes for row, col in product(*sides))
+        row, col = chunk.row + chunk.rows / 2, chunk.col + chunk.cols / 2
+        high, wide = (chunk.rows - 1) / 2, (chunk.cols - 1) / 2
+        return all(abs(a + b * row + c * col) + abs(b) * high + abs(c) * wide < STILL_PX for a, b, c in self._axes)
 
     @cached_property
     def _axes(self) -> list[list[float]]:

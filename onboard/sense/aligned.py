@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from onboard.sense.acquisition import NODATA_DN, U16, Mask, Reader
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import CELL, Grid, Window
+from onboard.sense.tiles import CACHE_LINE, on_cache_lines
+
+LINE_PX = CACHE_LINE // 2
+"""Pixels in a line of the processor's cache."""
 
 
 class Pixels(NamedTuple):
@@ -26,15 +30,30 @@ class Pixels(NamedTuple):
     quality: Mask | None
     original: U16
 
+    def looked_at(self) -> Pixels:
+        """What is still needed once it has been compared: what goes down."""
+        return Pixels(self.original, None, self.original)
+
 
 def window_of(chunk: Chunk, grid: Grid, moves: NDArray[np.int64]) -> Window:
-    """The window that `read_chunk` reads: the chunk's own, and as much around it as its cells are moved."""
+    """The window that `read_chunk` reads: the chunk's own, and to each side as much as any of its cells is moved."""
+    if not moves.any():
+        return chunk.window
     row, col, height, width = chunk.window
-    margin = int(np.abs(moves).max(initial=0))
-    top, left = max(0, row - margin), max(0, col - margin)
-    return Window(
-        top, left, min(grid.height, row + height + margin) - top, min(grid.width, col + width + margin) - left
-    )
+    up, left = moves.min(axis=0, initial=0).tolist()
+    down, right = moves.max(axis=0, initial=0).tolist()
+    top, first = max(0, row + up), max(0, col + left)
+    return Window(top, first, min(grid.height, row + height + down) - top, min(grid.width, col + width + right) - first)
+
+
+def room(window: Window) -> int:
+    """Pixels that `read_chunk` needs for each band of a window that it reads."""
+    width = window.width
+    return window.height * (_up(width) + LINE_PX if width % CELL else width)
+
+
+def _up(width: int) -> int:
+    return -(-width // LINE_PX) * LINE_PX
 
 
 def read_chunk(reader: Reader, chunk: Chunk, grid: Grid, bands: int, moves: NDArray[np.int64], buffer: U16) -> Pixels:
@@ -44,41 +63,67 @@ def read_chunk(reader: Reader, chunk: Chunk, grid: Grid, bands: int, moves: NDAr
         reader: open, delivering `bands` bands.
         grid: of the acquisition; pixels beyond its edge are no-data.
         moves: (dy, dx) px of each cell, int64 (cells, 2).
-        buffer: uint16, at least bands x the chunk's pixels; holds `dn` until the caller reuses it.
+        buffer: uint16, bands x `room` of `window_of` the chunk, or another one is made; holds what was read until the
+            caller reuses it.
 
     Raises:
         InputError: the part cannot be decoded.
     """
-    window = chunk.window
-    dn = buffer[: bands * window.height * window.width].reshape(bands, window.height, window.width)
+    wider, window = window_of(chunk, grid, moves), chunk.window
+    at = window.row - wider.row, window.col - wider.col
+    if buffer.size < bands * room(wider):
+        buffer = on_cache_lines(bands * room(wider), "u2")
+    before = -(at[1] + int(moves[0, 1])) % LINE_PX if wider.width != window.width else 0
+    line = _up(before + wider.width)  # what is looked at begins a line of the cache, as the buffer does
+    pixels = buffer[: bands * wider.height * line].reshape(bands, wider.height, line)
+    pixels = pixels[:, :, before : before + wider.width]
+    quality, measured = reader.read(wider, pixels), reader.measured(window)
     if not moves.any():
-        quality = reader.read(window, dn)
-        measured = reader.measured(window)
-        return Pixels(dn, quality, dn if measured is None else measured)
-    around = window_of(chunk, grid, moves)
-    top, left = around.row, around.col
-    wide = np.empty((bands, around.height, around.width), dtype=np.uint16)
-    wide_quality = reader.read(around, wide)
-    quality = None if wide_quality is None else np.empty((window.height, window.width), dtype=bool)
+        return Pixels(pixels, quality, pixels if measured is None else measured)
+    moved = _moved(pixels, window, at, moves, chunk.cols)
+    usable = None if quality is None else _moved(quality, window, at, moves, chunk.cols)
+    return Pixels(moved, usable, _part(pixels, *at, window) if measured is None else measured)
+
+
+def _moved(
+    source: NDArray[Any], window: Window, at: tuple[int, int], moves: NDArray[np.int64], cols: int
+) -> NDArray[Any]:
+    """Of each cell of a window the pixels that it is moved to, (..., height, width); beyond them 0, which is no-data
+    and not usable.
+
+    Args:
+        source: (..., h, w), not copied where all cells are moved alike and none beyond it.
+        at: (y, x) of the window in it.
+        cols: cells in a row of the window.
+    """
+    (top, left), (dy, dx) = at, moves[0].tolist()
+    alike = bool((moves == moves[0]).all())
+    if alike and _fits(source, top + dy, left + dx, window):
+        return _part(source, top + dy, left + dx, window)
+    target = np.empty((*source.shape[:-2], window.height, window.width), source.dtype)
+    if alike:
+        _copy(source, target, top + dy, left + dx)
+        return target
     for cell, (dy, dx) in enumerate(moves.tolist()):
-        row, col = divmod(cell, chunk.cols)
-        y, x = row * CELL, col * CELL
-        ys, beyond_y = _within(window.row + y + dy - top, wide.shape[1])
-        xs, beyond_x = _within(window.col + x + dx - left, wide.shape[2])
-        dn[:, y : y + CELL, x : x + CELL] = wide[:, ys[:, None], xs]
-        dn[:, y : y + CELL, x : x + CELL][:, beyond_y] = NODATA_DN
-        dn[:, y : y + CELL, x : x + CELL][:, :, beyond_x] = NODATA_DN
-        if quality is not None and wide_quality is not None:
-            quality[y : y + CELL, x : x + CELL] = wide_quality[ys[:, None], xs]
-    measured = reader.measured(window)
-    if measured is not None:
-        return Pixels(dn, quality, measured)
-    y, x = window.row - top, window.col - left
-    return Pixels(dn, quality, wide[:, y : y + window.height, x : x + window.width])
+        y, x = (CELL * number for number in divmod(cell, cols))
+        _copy(source, target[..., y : y + CELL, x : x + CELL], top + y + dy, left + x + dx)
+    return target
 
 
-def _within(start: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Indices of a cell's lines from `start`, held within 0..size - 1, and which of them lay beyond."""
-    lines = np.arange(start, start + CELL)
-    held = np.clip(lines, 0, size - 1)
-    return held, held != lines
+def _fits(source: NDArray[Any], y: int, x: int, window: Window) -> bool:
+    height, width = source.shape[-2] - window.height, source.shape[-1] - window.width
+    return bool(0 <= y <= height and 0 <= x <= width)
+
+
+def _part(source: NDArray[Any], y: int, x: int, window: Window) -> NDArray[Any]:
+    return source[..., y : y + window.height, x : x + window.width]
+
+
+def _copy(source: NDArray[Any], target: NDArray[Any], y: int, x: int) -> None:
+    """Fill `target` with what lies in `source` from (y, x) on; 0 beyond it."""
+    height, width = target.shape[-2:]
+    top, left = max(0, -y), max(0, -x)
+    bottom, right = min(height, source.shape[-2] - y), min(width, source.shape[-1] - x)
+    if (top, left, bottom, right) != (0, 0, height, width):
+        target[...] = NODATA_DN
+    target[..., top:bottom, left:right] = source[..., y + top : y + bottom, x + left : x + right]

@@ -107,6 +107,48 @@ def test_every_chunk_comes_once_in_order_with_its_own_pixels_and_look(count):
     assert len(reader.threads) == 1  # files of GDAL belong to one thread
 
 
+class Lines(Reader):
+    """Pixels that hold the line they lie in, plus one; any number of threads may read."""
+
+    @property
+    def concurrent(self):
+        return True
+
+    def read(self, window, out):
+        out[:] = 1 + np.arange(window.row, window.row + window.height)[:, None]
+
+
+class Noting:
+    """A looker and a comparer, slow with some: by number of the chunk, the pixels that were looked at."""
+
+    def __init__(self):
+        self.seen, self.last = {}, None
+
+    def look(self, dn, quality):
+        time.sleep(0.002 * int(dn[0, 0, 0] % 3))
+        self.last = dn.copy()
+        return Look(np.zeros(2, record_dtype(1, ("B02",))), np.ones(dn.shape[1:], bool), np.ones(2, np.float32))
+
+    def compare(self, now, chunk):
+        self.seen[chunk.index] = self.last
+        return Compared(np.zeros(2, np.float32), np.zeros(2, np.uint8), 0)
+
+
+def test_moved_chunks_are_looked_at_where_they_lie_and_go_down_as_they_are():
+    steep = Displacement(np.array([[-4.0, 0], [1, 0], [0, 0]]))  # 3.5 px up at the top, as much down at the bottom
+    lookers, moved = [Noting(), Noting()], 0
+    for part in look_ahead(Lines(), GRID, 1, CHUNKS, steep, [(one, one) for one in lookers], Stages()):
+        settled()
+        first, move = part.chunk.row * CELL, steep.of_chunk(part.chunk)[0, 0]
+        there = np.arange(first + move, first + move + CELL) + 1
+        there[(there < 1) | (there > GRID.height)] = 0
+        (seen,) = (one.seen[part.chunk.index] for one in lookers if part.chunk.index in one.seen)
+        assert (seen == there[:, None]).all()
+        assert (part.pixels.original == 1 + np.arange(first, first + CELL)[:, None]).all()
+        moved += move != 0
+    assert moved >= ROWS - 2
+
+
 @pytest.mark.parametrize("broken", [(0,), (4,), (3, 4, 5), (8,), tuple(range(ROWS))], ids=str)
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_fault_stays_with_its_chunk(count, broken):

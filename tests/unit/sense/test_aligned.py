@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from onboard.errors import InputError
 from onboard.sense.acquisition import Reader
-from onboard.sense.aligned import read_chunk
+from onboard.sense.aligned import read_chunk, room, window_of
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import CELL, Grid, Window
 
@@ -43,8 +43,11 @@ def chunks(draw):
 
 
 def read(chunk, moves, reader=None):
-    buffer = np.full(len(DN) * ROWS * COLS * CELL * CELL, 9, np.uint16)
-    return read_chunk(reader or Picture(USABLE), chunk, GRID, len(DN), np.asarray(moves, dtype=np.int64), buffer)
+    moves = np.asarray(moves, dtype=np.int64)
+    buffer = np.full(len(DN) * room(window_of(chunk, GRID, moves)), 9, np.uint16)
+    pixels = read_chunk(reader or Picture(USABLE), chunk, GRID, len(DN), moves, buffer)
+    assert np.shares_memory(pixels.original, buffer)
+    return pixels
 
 
 def at(window: Window, dy=0, dx=0):
@@ -74,6 +77,16 @@ def test_each_cell_is_read_where_its_past_lies_and_is_no_data_beyond_the_edge(ch
         assert (pixels.dn[:, *here] == np.where(inside, DN[:, *there], 0)).all()
         assert (pixels.quality[here] == USABLE[there])[inside].all()
     assert (pixels.original == DN[:, *at(chunk.window)]).all()  # what goes down stays where it is
+
+
+@settings(max_examples=60)
+@given(chunks(), st.integers(-8, 8), st.integers(-8, 8))
+def test_a_chunk_that_is_moved_as_one_is_copied_only_where_it_lies_beyond_the_edge(chunk, dy, dx):
+    pixels = read(chunk, [(dy, dx)] * chunk.cells)
+    inside = within(chunk.window, dy, dx)
+    assert (pixels.dn == np.where(inside, DN[:, *at(chunk.window, dy, dx)], 0)).all()
+    assert (pixels.quality == USABLE[at(chunk.window, dy, dx)])[inside].all()
+    assert np.shares_memory(pixels.dn, pixels.original) == bool(inside.all())
 
 
 def test_an_unmoved_chunk_is_read_once_into_the_callers_buffer():
