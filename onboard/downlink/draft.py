@@ -1,7 +1,7 @@
 """A draft: a product as it waits in the queue until it is coded for the ground; it never goes down as it is.
 
 Most candidates leave the queue again, and each is made while a pass is being looked at. So nothing is packed, and
-nothing sealed, which the row of the queue does (SHA-256): the head of a product (`product`) with magic `OBDD`, its text
+nothing sealed, which the row of the queue does (CRC-32): the head of a product (`product`) with magic `OBDD`, its text
 as plain JSON, and the samples of codec "raw". `finished` makes the product of it.
 """
 

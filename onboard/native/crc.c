@@ -86,6 +86,11 @@ EXPORT void onboard_crc32(const uint8_t *records, int64_t count, int64_t size, i
     for (int64_t i = 0; i < count; i++) crc[i] = crc_of(records + i * size, covered);
 }
 
+/* The same of all of so many bytes at each of some places. */
+EXPORT void onboard_crc32_of(const uint8_t *const *places, const int64_t *sizes, int64_t count, uint32_t *crc) {
+    for (int64_t i = 0; i < count; i++) crc[i] = crc_of(places[i], sizes[i]);
+}
+
 /* Records that hold anything, by their format (a byte at `format`) or checksum (the last four), and do not match either:
    1 in `bad`, else 0. Returns how many. */
 EXPORT int64_t onboard_damaged(

@@ -93,6 +93,7 @@ _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
     "onboard_damaged": (c_int64, [c_void_p, c_int64, c_int64, c_int64, c_uint8, c_void_p]),
     "onboard_latent_distance": (None, [c_void_p, c_int64, c_void_p, c_int64, c_int64, c_int64, c_float, c_void_p]),
     "onboard_crc32": (None, [c_void_p, c_int64, c_int64, c_int64, c_void_p]),
+    "onboard_crc32_of": (None, [c_void_p, c_void_p, c_int64, c_void_p]),
     "onboard_prepare": (c_int64, [POINTER(Chunk), c_int64, c_void_p, c_int64]),
     "onboard_steps": (c_int64, [c_void_p, POINTER(Steps)]),
     "onboard_read": (c_int64, [c_int64, c_int64, c_void_p]),

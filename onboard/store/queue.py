@@ -119,7 +119,7 @@ class Queue:
         else:
             draft = self.hold([new.payload])[0] if isinstance(new.payload, bytes) else new.payload
             self._entered.append(draft)
-            place, size, sha256 = draft.place, draft.size, draft.sha256
+            place, size, sha256 = draft.place, draft.size, draft.seal
         cursor = self._db.execute(
             "INSERT OR REPLACE INTO queue (acquisition, rung, row, col, score, value, weight, density, estimate, size,"
             " coded, sha256, chip, priority, payload, draft_at, draft_bytes)"

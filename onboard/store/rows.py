@@ -45,11 +45,11 @@ ALONE = -1
 
 @dataclass(frozen=True)
 class Placed:
-    """Where a draft lies in its file (`drafts`): page and bytes; SHA-256 of it."""
+    """Where a draft lies in its file (`drafts`): page and bytes, and what these add up to."""
 
     place: int
     size: int
-    sha256: str
+    seal: str
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from onboard.clock import Stages
 from onboard.infer.bundle import Tensor, load_bundle, shipped_bundles
 from onboard.infer.runtime import load_encoder
 from onboard.native.compare import unexplained
+from onboard.native.records import checksums_of
 from onboard.sense.acquisition import BandInfo
 from onboard.sense.chunks import plan_chunks
 from onboard.sense.normalise import BandStatistics
@@ -89,6 +90,13 @@ def test_checksums_of_any_length(compiled):
         assert checksum_bytes(raw.view(f"V{size}").reshape(-1), size - 4).tolist() == [
             zlib.crc32(line[:-4].tobytes()) for line in raw
         ]
+
+
+def test_checksums_of_many_blocks_at_once(compiled):
+    rng = np.random.default_rng(2)
+    blocks = [rng.bytes(size) for size in (0, 1, 15, 64, 20_655, 3 * 4096)]
+    assert checksums_of(blocks) == [zlib.crc32(block) for block in blocks]
+    assert checksums_of([]) == []
 
 
 @pytest.mark.parametrize("damage", ["none", "nodata", "saturated", "quality", "all"])

@@ -1,6 +1,7 @@
 """The file of drafts: no place is taken twice, none is lost, and whatever fails leaves what was committed."""
 
 import errno
+import hashlib
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -170,7 +171,7 @@ def test_a_store_of_before_keeps_its_drafts(tmp_path):
         store.state.commit(row.id, [], [candidate(0, b"a" * 5000)], {}, BUDGET)
     db = sqlite3.connect(tmp_path / STATE_FILE)
     db.execute("DROP INDEX queue_drafts")
-    db.execute("UPDATE queue SET payload=?", (b"a" * 5000,))
+    db.execute("UPDATE queue SET payload=?, sha256=?", (b"a" * 5000, hashlib.sha256(b"a" * 5000).hexdigest()))
     for column in ("draft_at", "draft_bytes"):
         db.execute(f"ALTER TABLE queue DROP COLUMN {column}")
     db.commit()
@@ -184,7 +185,16 @@ def test_a_store_of_before_keeps_its_drafts(tmp_path):
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("draft_at", 1 << 44), ("draft_at", 1 << 62), ("draft_at", -1), ("draft_at", "text"), ("draft_bytes", 1 << 50)],
+    [
+        ("draft_at", 1 << 44),
+        ("draft_at", 1 << 62),
+        ("draft_at", -1),
+        ("draft_at", "text"),
+        ("draft_bytes", 1 << 50),
+        ("sha256", ""),
+        ("sha256", b"crc32:"),
+        ("sha256", "crc32:00000000"),
+    ],
 )
 def test_a_damaged_row_costs_its_own_draft_alone(tmp_path, column, value):
     with Store(tmp_path) as store:
@@ -199,6 +209,20 @@ def test_a_damaged_row_costs_its_own_draft_alone(tmp_path, column, value):
         store.queue.trim(BUDGET)
         assert contents(store) == [None if n == 1 else bytes([n]) * 9000 for n in range(20)]
         assert store.state.live_bytes() > 0
+
+
+def test_a_draft_that_was_sealed_by_its_sha256_is_still_one(tmp_path):
+    with Store(tmp_path) as store:
+        row = begin(store)
+        store.state.commit(row.id, [], [candidate(n, bytes([n]) * 9000) for n in range(3)], {}, BUDGET)
+    db = sqlite3.connect(tmp_path / STATE_FILE)
+    for n in (0, 1):  # as stores had it once
+        whole = hashlib.sha256(bytes([n]) * 9000).hexdigest()
+        db.execute("UPDATE queue SET sha256=? WHERE row=?", (whole if n else whole[::-1], n))
+    db.commit()
+    db.close()
+    with Store(tmp_path) as store:
+        assert contents(store) == [None, bytes([1]) * 9000, bytes([2]) * 9000]
 
 
 def test_a_full_disk_does_not_keep_the_queue_from_being_trimmed(tmp_path, monkeypatch):
