@@ -61,6 +61,7 @@ class Group:
         self._chooser, self._wanted, self._strips, self._stages = chooser, wanted, strips, stages
         self._vouch, self._quicklook, self._budget_bytes = vouch, quicklook, budget_bytes
         self._rows: list[tuple[ChunkRow, Records | None]] = []
+        self._cells = 0
         self._asked: list[NewProduct] = []
         self._counters: dict[str, int] = {}
         self._writer = ThreadPoolExecutor(1, "store")
@@ -81,7 +82,7 @@ class Group:
     @property
     def cells(self) -> int:
         """Cells of its chunks."""
-        return sum(row.chunk.cells for row, _ in self._rows)
+        return self._cells
 
     def is_due(self, cells: int) -> bool:
         """Whether it has so many cells, and is written at once; or so many more that the loop has to wait."""
@@ -91,6 +92,7 @@ class Group:
     def add(self, part: Part, run: Run) -> None:
         """Take in a chunk: what was found in it, or that it was passed over, or could not be read."""
         chunk = part.chunk
+        self._cells += chunk.cells
         if part.skipped:
             self._count("cells_skipped", chunk.cells)
             self._rows.append((not_looked_at(chunk), None))
@@ -124,7 +126,7 @@ class Group:
         products = [*self._chooser.collect(), *self._asked]  # what was asked for replaces the same cell chosen by score
         self._written()
         self._writing = self._writer.submit(self._write, self._rows, products, self._counters, self._strips.decisions())
-        self._rows, self._asked, self._counters = [], [], {}
+        self._rows, self._cells, self._asked, self._counters = [], 0, [], {}
 
     def _write(
         self, rows: Sequence[tuple[ChunkRow, Records | None]], products: Sequence[NewProduct],

@@ -216,6 +216,7 @@ def run(args: argparse.Namespace) -> int:
                 config, bundle, encoder, store, stages, progress, stopper.asked, areas, queries, keeper
             )  # fmt: skip
             result = detector.detect(streams)
+            wall_seconds = perf_counter() - start
         bundle, encoder = keeper.current.bundle, keeper.current.encoder
         result.refused[:0] = bad_streams + keeper.faults
         for fault in result.refused:
@@ -237,7 +238,7 @@ def run(args: argparse.Namespace) -> int:
                 bundle,
                 encoder,
                 stages.seconds,
-                perf_counter() - start,
+                wall_seconds,
                 classifier,
                 budget,
             )

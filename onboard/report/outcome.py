@@ -102,6 +102,7 @@ class Outcome:
         detections: the cells in the queue, best first; pictures are filled for the top ones.
         budget_bytes, used_bytes: the downlink budget and what the queue takes of it, on all rungs of the ladder.
         others: (queue id, file name) of the products that are not one cell without loss.
+        wall_seconds: from the start of the command, its imports done, until its products were coded.
         stage_seconds: CPU-side wall seconds by stage ("read", "prepare", "encode", "score", "code", "store", ...).
         counters: faults and skips by kind, e.g. {"truncated": 1, "remainder_px": 812}.
         refused: (where, reason, kind) of each refused input.

@@ -9,7 +9,6 @@ a block that is missing, is GDAL's.
 from __future__ import annotations
 
 import os
-import sys
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,12 +22,11 @@ from rasterio.windows import Window as RasterWindow
 
 from onboard.native.library import kernels
 from onboard.native.pixels import Rectangle, read_rectangles
+from onboard.sense.tiff import block_places
 
 END = "unexpected end of the file"
 FARTHEST = 1 << 62
 """Beyond any place in a file, and within what a place is counted in."""
-MOST_BLOCKS = 50_000
-"""Beyond it, asking GDAL where each lies takes longer than a tenth of a second."""
 
 
 class BlockSource:
@@ -36,11 +34,12 @@ class BlockSource:
 
     Args:
         source: the file; its masks are read from it.
+        block: (height, width) px.
         places: by band: offset in the file of each block, int64 (rows, columns).
     """
 
-    def __init__(self, source: DatasetReader, places: dict[int, NDArray[np.int64]]) -> None:
-        self._source, self._block = source, source.block_shapes[0]
+    def __init__(self, source: DatasetReader, block: tuple[int, int], places: dict[int, NDArray[np.int64]]) -> None:
+        self._source, self._block = source, block
         self._places, self._band = np.stack(list(places.values())), {index: at for at, index in enumerate(places)}
         self.dtype = np.dtype(source.dtypes[0])
         self.name, self.height, self.width, self.count = source.name, source.height, source.width, source.count
@@ -53,26 +52,21 @@ class BlockSource:
         dtype, block = np.dtype(source.dtypes[0]), source.block_shapes[0]
         plain = source.driver == "GTiff" and source.compression is None and len(set(source.dtypes)) == 1
         single = source.count == 1 or str(source.interleaving or "").lower().endswith("band")
-        if not (plain and single and Path(source.name).is_file() and _little(source)):
-            return None
+        known = block_places(Path(source.name)) if plain and single else None
         rows, cols = (-(-side // step) for side, step in zip((source.height, source.width), block, strict=True))
-        if rows * cols * len(indexes) > MOST_BLOCKS:
+        if known is None or len(known.offsets) != source.count * rows * cols:
             return None
-        tiled, line = source.profile.get("tiled"), block[1] * dtype.itemsize
-        places = {}
-        for index in indexes:
-            found = np.empty((rows, cols), np.int64)
-            for row, col in np.ndindex(rows, cols):
-                lines = block[0] if tiled else min(block[0], source.height - row * block[0])  # the last ends early
-                where = source.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=index)
-                if not where or not 0 < int(where) < FARTHEST:
-                    return None
-                if source.get_tag_item(f"BLOCK_SIZE_{col}_{row}", "TIFF", bidx=index) != str(lines * line):
-                    return None  # a block that was never written, or bits that are packed
-                found[row, col] = int(where)
-            places[index] = found
+        offsets, sizes = (np.reshape(one, (source.count, rows, cols))[np.array(indexes) - 1] for one in known)
+        line = block[1] * dtype.itemsize
+        expected = np.full((rows, 1), block[0] * line)
+        if not source.profile.get("tiled"):
+            expected[-1] = (source.height - (rows - 1) * block[0]) * line  # the last strip ends early
+        if (offsets <= 0).any() or (offsets >= FARTHEST).any() or (sizes != expected).any():
+            return None  # a block that was never written, or bits that are packed
+        if cols == 1 and not source.profile.get("tiled") and (np.diff(offsets, axis=1) == expected[:-1]).all():
+            block, offsets = (source.height, block[1]), offsets[:, :1]  # strips one behind the other are one
         try:
-            made = cls(source, places)
+            made = cls(source, block, dict(zip(indexes, offsets, strict=True)))
         except OSError:
             return None
         return made if made._agrees(indexes[0]) else None
@@ -149,12 +143,3 @@ class BlockSource:
             if not count:
                 raise RasterioIOError(END)
             view, place = view[count:], place + count
-
-
-def _little(source: DatasetReader) -> bool:
-    """Whether the file's numbers are in this machine's order."""
-    try:
-        with Path(source.name).open("rb") as file:
-            return file.read(2) == (b"II" if sys.byteorder == "little" else b"MM")
-    except OSError:
-        return False

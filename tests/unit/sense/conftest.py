@@ -17,7 +17,7 @@ from onboard.sense.grid import Window
 WriteTif = Callable[..., np.ndarray]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_tif() -> WriteTif:
     """write_tif(path, bands, size=(h, w), ...) -> the values written, (n, h, w)."""
 

@@ -18,6 +18,7 @@ from onboard.sense.grid import Window
 BANDS = ("B02", "B03", "B04")
 TILED = {"tiled": True, "blockxsize": 64, "blockysize": 32, "interleave": "band"}
 STRIPS = {"tiled": False, "blockysize": 32, "interleave": "band"}
+LINES = {"tiled": False, "blockysize": 1, "interleave": "band"}
 WINDOWS = (
     RasterWindow(0, 0, 200, 150),  # all of it, cut tiles at both edges
     RasterWindow(64, 32, 64, 64),  # whole tiles, straight into the caller's array
@@ -30,7 +31,7 @@ WINDOWS = (
 
 @pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("layout", [TILED, STRIPS], ids=["tiles", "strips"])
+@pytest.mark.parametrize("layout", [TILED, STRIPS, LINES], ids=["tiles", "strips", "lines"])
 def test_any_window_of_any_bands(tmp_path, write_tif, window, layout, kernels, monkeypatch):
     if not kernels:
         monkeypatch.setattr("onboard.sense.blocks.kernels", lambda: None)
@@ -41,6 +42,24 @@ def test_any_window_of_any_bands(tmp_path, write_tif, window, layout, kernels, m
         for indexes in ([1, 2, 3], [3, 1], [2]):
             assert (mine.read(indexes, window) == source.read(indexes, window=window)).all()
         mine.close()
+        mine.close()
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_strips_that_do_not_lie_one_behind_the_other(tmp_path, kernels, monkeypatch):
+    if not kernels:
+        monkeypatch.setattr("onboard.sense.blocks.kernels", lambda: None)
+    values = np.random.default_rng(0).integers(1, 9_999, (2, 96, 80), np.uint16)
+    with rasterio.open(
+        tmp_path / "a.tif", "w", driver="GTiff", count=2, height=96, width=80, dtype="uint16", **STRIPS
+    ) as target:
+        for row in (64, 0, 32):  # as they are written, they lie
+            for band in (2, 1):
+                target.write(values[band - 1, row : row + 32], band, window=RasterWindow(0, row, 80, 32))
+    with rasterio.open(tmp_path / "a.tif") as source:
+        mine = BlockSource.of(source, [1, 2])
+        assert mine._block == (32, 80)
+        assert (mine.read([1, 2], RasterWindow(3, 10, 70, 80)) == values[:, 10:90, 3:73]).all()
         mine.close()
 
 
