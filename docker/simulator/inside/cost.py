@@ -99,7 +99,7 @@ def main(argv: list[str]) -> int:
         assert row is not None
         frozen = Frozen.from_dict(row.statistics)
         past = store.memory.past(grid, last.sensing_time, artefact, dtype, config.lookback)
-        arrival = Arrival(last, reader, reader, bundle, encoder, rule, config, Stages())
+        arrival = Arrival(last, reader, bundle, encoder, rule, config, Stages())
         comparisons = arrival.comparisons(frozen, past)
         chunks = plan_chunks(grid.rows, grid.cols, last.block_shape, config.chunk_px)
         chunk = max(chunks, key=lambda one: one.cells)
