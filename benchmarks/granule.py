@@ -48,6 +48,7 @@ JP2_TILE = {10: 1024, 20: 640}
 """Side of ESA's tiles, by resolution in metres."""
 PRODUCT = """<P><PRODUCT_URI>{name}</PRODUCT_URI><QUANTIFICATION_VALUE>10000</QUANTIFICATION_VALUE>
 <PRODUCT_START_TIME>{time}</PRODUCT_START_TIME></P>"""
+_Stripes = Iterator[tuple[int, NDArray[np.uint16]]]
 _File = tuple[str, list[int], int, dict[str, Any]]
 """(path below the pass's folder, indices of its bands, 10 m pixels a pixel, options of its driver)"""
 GRANULE = "<G><SENSING_TIME>{time}</SENSING_TIME></G>"
@@ -85,7 +86,8 @@ def make(size: tuple[int, int], layout: str, number: int) -> Path:
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     partial.mkdir(parents=True)
     files = _safe_files(partial, number) if layout == "jp2" else _tif_files(layout, number)
-    _write(partial, files, size, number, layout == "moved")
+    stripes = _stripes(size, number)
+    _write(partial, files, size, _moved(stripes) if layout == "moved" else stripes)
     partial.rename(target)
     return target
 
@@ -117,7 +119,7 @@ def _safe_files(folder: Path, number: int) -> list[_File]:
     return files
 
 
-def _write(folder: Path, files: Sequence[_File], size: tuple[int, int], number: int, moved: bool) -> None:
+def _write(folder: Path, files: Sequence[_File], size: tuple[int, int], stripes: _Stripes) -> None:
     """All files side by side: the pixels are made once."""
     import rasterio
     from rasterio.transform import from_origin
@@ -134,7 +136,7 @@ def _write(folder: Path, files: Sequence[_File], size: tuple[int, int], number: 
             )  # fmt: skip
             dataset.descriptions = tuple(BANDS[i] for i in indices)
             opened.append(dataset)
-        for row, stripe in _moved(_stripes(size, number)) if moved else _stripes(size, number):
+        for row, stripe in stripes:
             for dataset, (_, indices, factor, _) in zip(opened, files, strict=True):
                 part = stripe[indices, ::factor, ::factor]
                 window = rasterio.windows.Window(0, row // factor, part.shape[2], part.shape[1])
@@ -147,7 +149,7 @@ def _folder(size: tuple[int, int], layout: str, number: int) -> Path:
     return cache_root() / f"granule-v{VERSION}-{shape}-{layout}" / f"pass{number}"
 
 
-def _stripes(size: tuple[int, int], number: int) -> Iterator[tuple[int, NDArray[np.uint16]]]:
+def _stripes(size: tuple[int, int], number: int) -> _Stripes:
     """(first row, pixels (10, h, width)) from top to bottom; about 110 MB at a time for a whole granule."""
     width, height = size
     for row in range(0, height, PATCH):
@@ -159,7 +161,7 @@ def _stripes(size: tuple[int, int], number: int) -> Iterator[tuple[int, NDArray[
         yield row, stripe
 
 
-def _moved(stripes: Iterator[tuple[int, NDArray[np.uint16]]]) -> Iterator[tuple[int, NDArray[np.uint16]]]:
+def _moved(stripes: _Stripes) -> _Stripes:
     """The same stripes with what lies at (0, 0) at `MOVED_PX`: what comes in from beyond the edges repeats the edge."""
     dy, dx = MOVED_PX
     above: NDArray[np.uint16] | None = None

@@ -14,7 +14,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -94,8 +94,7 @@ class Decoder:
         self._reads: list[tuple[Key, ...]] = []
         self._next = 0
         self._uses: dict[Key, deque[int]] = {}
-        self._kept: KeptBlocks | None = None
-        self._keeps = False
+        self._kept = KeptBlocks()
 
     def keys(self, layer: int, window: RasterWindow) -> list[Key]:
         """The blocks of a layer under a window."""
@@ -109,17 +108,9 @@ class Decoder:
                 self._uses.setdefault(key, deque()).append(number)
         self._drop_unused(list(self._held))
 
-    @contextmanager
-    def keeping(self, folder: Path) -> Iterator[None]:
+    def keeping(self, folder: Path) -> AbstractContextManager[None]:
         """What is decoded inside is not decoded again, as far as there is room for it in a folder."""
-        if self._kept is None:
-            with suppress(OSError):
-                self._kept = KeptBlocks(folder)
-        self._keeps = True
-        try:
-            yield
-        finally:
-            self._keeps = False
+        return self._kept.keeping(folder)
 
     @contextmanager
     def holding(self, keys: Sequence[Key]) -> Iterator[None]:
@@ -173,8 +164,7 @@ class Decoder:
         self._pool.shutdown(cancel_futures=True)
         self._held.clear()
         self._handles.close()
-        if self._kept is not None:
-            self._kept.close()
+        self._kept.close()
 
     def _advance(self, keys: tuple[Key, ...]) -> bool:
         """Whether these were expected; then all that was expected before them has passed."""
@@ -247,11 +237,10 @@ class Decoder:
         window = layer.window(key.row, key.col)
         if out is None:
             out = np.empty(self._shape(key), layer.dtype)
-        if self._kept is not None and self._kept.get(key, out):
+        if self._kept.get(key, out):
             return out
         self._open(layer.path).read(list(layer.indexes), window=window, out=out)
-        if self._kept is not None and self._keeps:
-            self._kept.put(key, out)
+        self._kept.put(key, out)
         return out
 
     def _open(self, path: str) -> DatasetReader:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import IO, Any
 
 from numpy.typing import NDArray
 
@@ -20,24 +21,29 @@ MOST_BYTES = 256 << 20
 
 
 class KeptBlocks:
-    """Arrays by key, on the disk; any number of threads may use it. What finds no room is not kept.
+    """Arrays by key, on the disk; any number of threads may use it. What finds no room is not kept."""
 
-    Args:
-        folder: where the file lies.
-
-    Raises:
-        OSError: no file can be made there.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - open as long as this is
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
         self._places: dict[Hashable, int] = {}
-        self._end, self._lock = 0, Lock()
+        self._end, self._lock, self._keeps = 0, Lock(), False
+
+    @contextmanager
+    def keeping(self, folder: Path) -> Iterator[None]:
+        """What is `put` inside is kept, as far as there is room for it in a folder."""
+        if self._file is None:
+            with suppress(OSError):
+                self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - open as long as this is
+        self._keeps = True
+        try:
+            yield
+        finally:
+            self._keeps = False
 
     def put(self, key: Hashable, block: NDArray[Any]) -> None:
-        """Keep a contiguous block, if there is room."""
+        """Keep a contiguous block, where any is kept and there is room."""
         with self._lock:
-            if self._end + block.nbytes > MOST_BYTES:
+            if self._file is None or not self._keeps or self._end + block.nbytes > MOST_BYTES:
                 return
             at, self._end = self._end, self._end + block.nbytes
         try:
@@ -50,7 +56,7 @@ class KeptBlocks:
     def get(self, key: Hashable, out: NDArray[Any]) -> bool:
         """Fill `out` (contiguous, as large as what was kept) with a block; False where it is not here (any more)."""
         at = self._places.get(key)
-        if at is None:
+        if at is None or self._file is None:
             return False
         try:
             whole = os.preadv(self._file.fileno(), [out.data], at) == out.nbytes
@@ -63,4 +69,5 @@ class KeptBlocks:
     def close(self) -> None:
         """Let go of what was kept; a second call does nothing."""
         self._places.clear()
-        self._file.close()
+        if self._file is not None:
+            self._file.close()

@@ -6,6 +6,8 @@ the outcome does not depend on when it was coded. The reserve makes up for the e
 ground has confirmed others. What is confirmed counts no more, but stays until storage is short: then it is the first to
 leave.
 
+The column `sha256` seals a product; of a draft it holds the seal of its own (`drafts`).
+
 `priority` is a class above all worth: 0 where nobody asked, else that of the operator's query (`store.orders`), 1..255.
 A greater one goes down first and leaves last; within a class worth per byte decides.
 """

@@ -201,4 +201,4 @@ def test_what_decodes_quickly_is_not_kept(tmp_path, write_tif):
     write_tif(tmp_path / "20220624.tif", ("B02",), (512, 512), **options)
     (one,), _ = geotiff.list_folder(tmp_path)
     with one.open(("B02",), 2) as reader, reader.keeping(tmp_path):
-        assert reader._decoder._kept is None
+        assert reader._decoder._kept._file is None
