@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from time import thread_time
 from typing import Any
@@ -38,24 +38,36 @@ class OwnTime(Stages):
 
     def __init__(self) -> None:
         super().__init__(thread_time)
-        self._inner = [0.0]
-        self._scanning = False
+        self._within: list[tuple[str, float, float]] = []
+        """Of the stages that have begun: name, when, and what those inside took."""
 
-    @contextmanager
-    def time(self, stage: str) -> Iterator[None]:
-        if self._scanning:
-            yield
-            return
-        self._scanning = stage == "prescan"
-        start = self.now()
-        self._inner.append(0.0)
-        try:
-            yield
-        finally:
-            self._scanning = False
-            spent = self.now() - start
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent - self._inner.pop()
-            self._inner[-1] += spent
+    def time(self, stage: str) -> AbstractContextManager[None]:
+        scanning = self._within and self._within[-1][0] == "prescan"
+        return nullcontext() if scanning else _Within(self, stage)
+
+    def begin(self, stage: str) -> None:
+        self._within.append((stage, self.now(), 0.0))
+
+    def end(self) -> None:
+        stage, begun, inside = self._within.pop()
+        spent = self.now() - begun
+        self.add(stage, spent - inside)
+        if self._within:
+            outer, when, more = self._within[-1]
+            self._within[-1] = outer, when, more + spent
+
+
+class _Within(AbstractContextManager[None]):
+    """A class, as in `Stages`: its own time is no stage's."""
+
+    def __init__(self, timed: OwnTime, stage: str) -> None:
+        self._timed, self._stage = timed, stage
+
+    def __enter__(self) -> None:
+        self._timed.begin(self._stage)
+
+    def __exit__(self, *exc: object) -> None:
+        self._timed.end()
 
 
 def stages(stream: Path, store: Path, settings: dict[str, Any] | None = None) -> dict[str, float]:
@@ -72,20 +84,24 @@ def measure(stream: str, store: Path, config: DetectConfig) -> dict[str, float]:
     """Look at the passes of a stream, in this thread; coding products at the end is left out."""
     from onboard.infer.bundle import load_bundle
     from onboard.infer.runtime import load_encoder
+    from onboard.sense.raster import DECODED_BYTES, set_cache
     from onboard.sense.stream import open_stream
     from onboard.store import Store
 
     timed = OwnTime()
+    set_cache(DECODED_BYTES)
+    with timed.time("open"):
+        opened = open_stream(stream)
     with timed.time("load model"):
         bundle = load_bundle(config.bundle)
         encoder = load_encoder(bundle, config.runtime, config.precision, batch=config.batch)
     with (
         patch.object(loop, "look_ahead", _in_turn),
         patch.object(group, "ThreadPoolExecutor", _AtOnce),
-        Store(store) as opened,
+        Store(store) as kept,
         timed.time("rest"),
     ):
-        run = loop.Detector(config, bundle, encoder, opened, timed).detect([open_stream(stream)])
+        run = loop.Detector(config, bundle, encoder, kept, timed).detect([opened])
     assert not run.refused, run.refused
     timed.seconds.pop("code", None)
     return {"tiles": run.tiles, **timed.seconds}

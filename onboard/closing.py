@@ -55,7 +55,7 @@ def close_up(
         if quicklook is not None and c.index not in quicklook.chunks:  # of a run before this one
             quicklook.add(c, store.memory.read(memory_id, c, dtype)[0])
     probability = in_context(score)
-    waiting = store.queue.items(row.id)
+    waiting = store.queue.weights(row.id)
     products = []
     if max(row.rows, row.cols) <= MAX_SIDE_PX:
         seen = np.s_[: row.rows, : row.cols]

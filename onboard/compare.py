@@ -61,12 +61,12 @@ class Comparer:
 
     def compare(self, now: Records, chunk: Chunk) -> Compared:
         """Against past passes, newest first, until every clear cell has its k looks."""
-        clear, history = is_clear(now), self._history(chunk)
-        seen = np.where(clear, 0, history)
         looks: list[tuple[Records, Comparison | None]] = []
         both: list[NDArray[np.bool_]] = []
         damaged = 0
         with self._stages.time("recall"):
+            clear, history = is_clear(now), self._history(chunk)
+            seen = np.where(clear, 0, history)
             while len(looks) < len(self._past) and (seen < history).any():
                 # as many at once as are needed at least
                 some = self._past[len(looks) :][: history if not looks else 1]
@@ -78,7 +78,7 @@ class Comparer:
         with self._stages.time("score"):
             shown = np.concatenate(both) if both else None
             score = score_cells(now, looks, self._rule, self._output, history, shown)
-        status = np.full(len(now), CellStatus.SCORED, dtype=np.uint8)
-        status[np.isnan(score)] = CellStatus.FIRST_LOOK
-        status[~clear] = CellStatus.UNKNOWN
+            status = np.full(len(now), CellStatus.SCORED, dtype=np.uint8)
+            status[np.isnan(score)] = CellStatus.FIRST_LOOK
+            status[~clear] = CellStatus.UNKNOWN
         return Compared(score, status, damaged)

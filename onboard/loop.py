@@ -125,7 +125,8 @@ class Detector:
         network = None
         if self.config.enhances:
             network = Network(load_model(self.config.enhancer), runtime=self.config.runtime)
-        self.store.queue.trim(self.config.budget_bytes)
+        with self.stages.time("store"):
+            self.store.queue.trim(self.config.budget_bytes)
         for stream in streams:
             run.refused += stream.refused
             self._follow(stream, run)
@@ -179,7 +180,8 @@ class Detector:
         evicted = self._make_room(rows * cols) if row is None else {}
         past = store.memory.past(grid, acquisition.sensing_time, self.artefact, self.dtype, config.lookback)
         with ExitStack() as opened:
-            measured = opened.enter_context(acquisition.open(self.bundle.bands, config.threads))
+            with self.stages.time("open"):
+                measured = opened.enter_context(acquisition.open(self.bundle.bands, config.threads))
             with measured.keeping(store.memory.path.parent):  # the pre-scan's sample
                 reader = cleaned(measured, acquisition, self.bundle.bands, self.denoiser, config, self.governor)
             arrival = Arrival(acquisition, reader, self.bundle, self.encoder, self.rule, config, self.stages)

@@ -232,8 +232,9 @@ class Looker:
         """
         height, width = dn.shape[1:]
         cells, whole = height * width // (CELL * CELL), True
-        records, valid = np.zeros(cells, dtype=self.dtype), np.empty((height, width), np.bool_)
-        latents = np.empty((cells, self.dtype["latent"].shape[0]), dtype=np.uint8)
+        with self._stages.time("prepare"):
+            records, valid = np.zeros(cells, dtype=self.dtype), np.empty((height, width), np.bool_)
+            latents = np.empty((cells, self.dtype["latent"].shape[0]), dtype=np.uint8)
         for lines, part in self.parts(height, width):
             with self._stages.time("prepare"):
                 usable = None if quality is None else quality[lines]

@@ -155,7 +155,8 @@ def run(args: argparse.Namespace) -> int:
     areas = load_areas(args.priority) if args.priority else None
     budget = load_budget(args.profile) if args.profile else None
     runtime = args.runtime or (budget and budget.runtime) or "onnx"
-    streams, bad_streams = _open_streams(args.streams)
+    with stages.time("open"):
+        streams, bad_streams = _open_streams(args.streams)
     present = [{band.name for band in one.bands} for stream in streams for one in stream.acquisitions]
     with stages.time("load model"):
         if budget is not None and budget.memory_mb is not None:

@@ -26,7 +26,7 @@ from onboard.sense.acquisition import U16, Acquisition
 from onboard.sense.chunks import Chunk
 from onboard.sense.grid import CELL, Grid
 from onboard.store.queue import RESERVE, Queue
-from onboard.store.rows import ChunkRow, NewProduct, QueueRow
+from onboard.store.rows import ChunkRow, NewProduct
 
 F32 = NDArray[np.float32]
 
@@ -138,15 +138,14 @@ class Chooser:
             self._floor = max(self._floor, density)
 
 
-def final_values(probability: F32, waiting: Iterable[QueueRow]) -> list[tuple[float, int, int]]:
+def final_values(probability: F32, waiting: Iterable[tuple[int, int, float]]) -> list[tuple[float, int, int]]:
     """Value, row and column of the cells of an acquisition in the queue, once all of it has been seen.
 
     Args:
         probability: in context, float32 (rows, cols).
-        waiting: what the queue holds of the acquisition.
+        waiting: (row, column, weight) of its cells that the queue holds.
     """
-    cells = (item for item in waiting if item.rung is Rung.LOSSLESS)
-    return [(float(probability[item.row, item.col]) * item.weight, item.row, item.col) for item in cells]
+    return [(float(probability[row, col]) * weight, row, col) for row, col, weight in waiting]
 
 
 def _block(chunk: Chunk) -> tuple[slice, slice]:

@@ -108,6 +108,13 @@ class Drafts:
                 pages = _pages(placed.size)
                 self._taken[placed.place : placed.place + pages] = bytes(pages)
 
+    def has_room(self, placed: Placed) -> bool:
+        """Whether there is a free place for a draft before its own; not where a damaged row says what cannot be."""
+        if not _may_be(placed.place, placed.size, self._bytes()):
+            return False
+        with self._lock:
+            return self._taken.find(bytes(_pages(placed.size)), 0, placed.place) >= 0
+
     def sync(self) -> None:
         """Everything that was put is on the disk when this returns.
 

@@ -150,7 +150,8 @@ class Queue:
             for identity, place, size, sha256 in self._db.execute(
                 "SELECT id, draft_at, draft_bytes, sha256 FROM queue WHERE draft_at IS NOT NULL ORDER BY draft_at DESC"
             ).fetchall():
-                data = self._drafts.get(Placed(place, size, sha256))
+                placed = Placed(place, size, sha256)
+                data = self._drafts.get(placed) if self._drafts.has_room(placed) else None
                 for new in [] if data is None else self._drafts.put([data], below=place):
                     self._entered.append(new)
                     moved.append((new.place, identity))
@@ -218,6 +219,13 @@ class Queue:
             (acquisition,),
         )
         return [_row(row) for row in rows.fetchall()]
+
+    def weights(self, acquisition: int) -> list[tuple[int, int, float]]:
+        """(row, column, weight) of the cells of an acquisition that wait to go down."""
+        return self._db.execute(
+            "SELECT row, col, weight FROM queue WHERE acquisition=? AND rung=? AND NOT delivered",
+            (acquisition, int(Rung.LOSSLESS)),
+        ).fetchall()
 
     def densities(self) -> list[tuple[float, float]]:
         """(worth per byte, estimated bytes) of what waits to go down."""
