@@ -46,9 +46,11 @@ class OwnTime(Stages):
         return nullcontext() if scanning else _Within(self, stage)
 
     def begin(self, stage: str) -> None:
+        """A stage begins, within the one that is going on."""
         self._within.append((stage, self.now(), 0.0))
 
     def end(self) -> None:
+        """The stage that began last ends."""
         stage, begun, inside = self._within.pop()
         spent = self.now() - begun
         self.add(stage, spent - inside)

@@ -5,6 +5,7 @@ import hashlib
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event
 
 import pytest
@@ -88,6 +89,16 @@ def test_places_that_were_given_up_are_taken_again(tmp_path):
         store.queue.trim(500)
         assert (tmp_path / DRAFTS_FILE).stat().st_size == 0
         assert contents(store) == [b"coded"] * 6
+
+
+def test_only_what_fits_before_it_is_room_for_a_draft(tmp_path):
+    drafts = Drafts(tmp_path / "drafts.bin")
+    first, second, third = drafts.put([b"a" * PAGE, b"b" * 2 * PAGE, b"c" * PAGE])
+    assert not any(map(drafts.has_room, (first, second, third)))
+    drafts.give_up(first)
+    assert drafts.has_room(third) and not drafts.has_room(second)
+    assert not drafts.has_room(replace(third, place="0")) and not drafts.has_room(replace(third, place=-1))
+    drafts.close()
 
 
 def test_what_is_left_of_many_takes_no_more_than_it_needs(tmp_path):
