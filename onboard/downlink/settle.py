@@ -8,6 +8,7 @@ stays the draft it was.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -34,10 +35,16 @@ def settle(queue: Queue, budget_bytes: int, lossless: bool = True) -> int:
     Returns:
         how many were damaged in the store and have been dropped.
     """
-    damaged = _add_regions(queue, budget_bytes)
-    while waiting := [
-        item for item in queue.fitting(budget_bytes) if not item.coded and (lossless or item.rung is not Rung.LOSSLESS)
-    ]:
+    damaged = 0
+    while True:  # of what fits besides: true sizes differ from the estimates
+        fitting = queue.fitting(budget_bytes)
+        added, lost = _add_regions(queue, fitting)
+        if added or lost:
+            fitting = queue.fitting(budget_bytes)
+        damaged += lost
+        waiting = [item for item in fitting if not item.coded and (lossless or item.rung is not Rung.LOSSLESS)]
+        if not waiting:
+            return damaged
         for start in range(0, len(waiting), BATCH):
             coded: list[tuple[int, bytes | None]] = []
             for item in waiting[start : start + BATCH]:
@@ -48,20 +55,18 @@ def settle(queue: Queue, budget_bytes: int, lossless: bool = True) -> int:
                     coded.append((item.id, None))
             damaged += sum(payload is None for _, payload in coded)
             queue.settle(coded)
-        damaged += _add_regions(queue, budget_bytes)  # of what fits besides: true sizes differ from the estimates
-    return damaged
 
 
-def _add_regions(queue: Queue, budget_bytes: int) -> int:
-    """A lossy chip of every region of cells that fit the budget and are in none yet; how many cells were damaged.
+def _add_regions(queue: Queue, fitting: Sequence[QueueRow]) -> tuple[int, int]:
+    """A lossy chip of every region of cells that fit the budget and are in none yet; how many, and damaged cells.
 
     Cells of one region are of one pass, one priority and the same bands.
     """
     passes: dict[tuple[int, int], dict[Cell, QueueRow]] = {}
-    for item in queue.fitting(budget_bytes):
+    for item in fitting:
         if item.rung is Rung.LOSSLESS and not item.coded and not item.chip:
             passes.setdefault((item.acquisition, item.priority), {})[item.row, item.col] = item
-    damaged = 0
+    added = damaged = 0
     for (acquisition, _), items in passes.items():
         for region in merge({cell: item.value for cell, item in items.items()}):
             parts: dict[tuple[BandInfo, ...], list[tuple[QueueRow, Product]]] = {}
@@ -74,7 +79,8 @@ def _add_regions(queue: Queue, budget_bytes: int) -> int:
                     damaged += 1
             for alike in parts.values():
                 _enter_region(queue, acquisition, alike)
-    return damaged
+                added += 1
+    return added, damaged
 
 
 def _enter_region(queue: Queue, acquisition: int, parts: list[tuple[QueueRow, Product]]) -> None:
