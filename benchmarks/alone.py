@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from time import thread_time
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.command import on_cores
+from benchmarks.command import installed, on_cores
 from onboard import group, loop
 from onboard.ahead import Part
 from onboard.clock import Stages
@@ -38,38 +38,24 @@ class OwnTime(Stages):
 
     def __init__(self) -> None:
         super().__init__(thread_time)
-        self._within: list[tuple[str, float, float]] = []
-        """Of the stages that have begun: name, when, and what those inside took."""
+        self._inner = [0.0]
+        self._scanning = False
 
-    def time(self, stage: str) -> AbstractContextManager[None]:
-        scanning = self._within and self._within[-1][0] == "prescan"
-        return nullcontext() if scanning else _Within(self, stage)
-
-    def begin(self, stage: str) -> None:
-        """A stage begins, within the one that is going on."""
-        self._within.append((stage, self.now(), 0.0))
-
-    def end(self) -> None:
-        """The stage that began last ends."""
-        stage, begun, inside = self._within.pop()
-        spent = self.now() - begun
-        self.add(stage, spent - inside)
-        if self._within:
-            outer, when, more = self._within[-1]
-            self._within[-1] = outer, when, more + spent
-
-
-class _Within(AbstractContextManager[None]):
-    """A class, as in `Stages`: its own time is no stage's."""
-
-    def __init__(self, timed: OwnTime, stage: str) -> None:
-        self._timed, self._stage = timed, stage
-
-    def __enter__(self) -> None:
-        self._timed.begin(self._stage)
-
-    def __exit__(self, *exc: object) -> None:
-        self._timed.end()
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        if self._scanning:
+            yield
+            return
+        self._scanning = stage == "prescan"
+        start = self.now()
+        self._inner.append(0.0)
+        try:
+            yield
+        finally:
+            self._scanning = False
+            spent = self.now() - start
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent - self._inner.pop()
+            self._inner[-1] += spent
 
 
 def stages(stream: Path, store: Path, settings: dict[str, Any] | None = None) -> dict[str, float]:
@@ -77,7 +63,7 @@ def stages(stream: Path, store: Path, settings: dict[str, Any] | None = None) ->
     words = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
     command = [sys.executable, "-m", "benchmarks.alone", str(stream), str(store), *words]
     with on_cores(1):
-        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        told = subprocess.run(command, check=True, capture_output=True, text=True, env=installed()).stdout
     found: dict[str, float] = json.loads(told)
     return found
 

@@ -36,7 +36,7 @@ def settle(queue: Queue, budget_bytes: int, lossless: bool = True) -> int:
         how many were damaged in the store and have been dropped.
     """
     damaged = 0
-    while True:  # of what fits besides: true sizes differ from the estimates
+    while True:  # until nothing fits besides: true sizes differ from the estimates
         fitting = queue.fitting(budget_bytes)
         added, lost = _add_regions(queue, fitting)
         if added or lost:

@@ -49,11 +49,8 @@ class Drafts:
             os.close(self._file)
             self._file = -1
 
-    def put(self, drafts: Sequence[bytes], below: int | None = None) -> list[Placed]:
+    def put(self, drafts: Sequence[bytes]) -> list[Placed]:
         """Write drafts at free places, which are kept for them.
-
-        Args:
-            below: page before which there has to be room for all of them; else nothing is written.
 
         Raises:
             DiskFullError, StoreError: they cannot be written.
@@ -65,9 +62,6 @@ class Drafts:
             self._opened()
             found = [Placed(self._take(len(data)), len(data), seal) for data, seal in zip(drafts, seals, strict=True)]
             self._pending |= {placed.place: placed for placed in found}
-        if below is not None and max(placed.place for placed in found) >= below:
-            self.give_up(*found)
-            return []
         try:
             begun = 0
             for end in range(1, len(found) + 1):  # what lies side by side goes in one call, several times cheaper
@@ -108,12 +102,19 @@ class Drafts:
                 pages = _pages(placed.size)
                 self._taken[placed.place : placed.place + pages] = bytes(pages)
 
-    def has_room(self, placed: Placed) -> bool:
-        """Whether there is a free place for a draft before its own; not where a damaged row says what cannot be."""
+    def moved_down(self, placed: Placed) -> Placed | None:
+        """A copy of a draft at a free place before its own, where there is one and the draft is sound.
+
+        Raises:
+            DiskFullError, StoreError: it cannot be written.
+        """
         if not _may_be(placed.place, placed.size, self._bytes()):
-            return False
+            return None
         with self._lock:
-            return self._taken.find(bytes(_pages(placed.size)), 0, placed.place) >= 0
+            if self._taken.find(bytes(_pages(placed.size)), 0, placed.place) < 0:
+                return None
+        data = self.get(placed)
+        return None if data is None else self.put([data])[0]
 
     def sync(self) -> None:
         """Everything that was put is on the disk when this returns.

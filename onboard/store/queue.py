@@ -150,9 +150,8 @@ class Queue:
             for identity, place, size, sha256 in self._db.execute(
                 "SELECT id, draft_at, draft_bytes, sha256 FROM queue WHERE draft_at IS NOT NULL ORDER BY draft_at DESC"
             ).fetchall():
-                placed = Placed(place, size, sha256)
-                data = self._drafts.get(placed) if self._drafts.has_room(placed) else None
-                for new in [] if data is None else self._drafts.put([data], below=place):
+                new = self._drafts.moved_down(Placed(place, size, sha256))
+                if new is not None:
                     self._entered.append(new)
                     moved.append((new.place, identity))
             if moved:

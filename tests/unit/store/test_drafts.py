@@ -91,13 +91,16 @@ def test_places_that_were_given_up_are_taken_again(tmp_path):
         assert contents(store) == [b"coded"] * 6
 
 
-def test_only_what_fits_before_it_is_room_for_a_draft(tmp_path):
+def test_a_draft_moves_down_only_to_where_it_fits_before_its_own_place(tmp_path):
     drafts = Drafts(tmp_path / "drafts.bin")
     first, second, third = drafts.put([b"a" * PAGE, b"b" * 2 * PAGE, b"c" * PAGE])
-    assert not any(map(drafts.has_room, (first, second, third)))
+    assert [drafts.moved_down(one) for one in (first, second, third)] == [None] * 3
     drafts.give_up(first)
-    assert drafts.has_room(third) and not drafts.has_room(second)
-    assert not drafts.has_room(replace(third, place="0")) and not drafts.has_room(replace(third, place=-1))
+    for damaged in (replace(third, place="0"), replace(third, place=-1), replace(third, seal="crc32:0")):
+        assert drafts.moved_down(damaged) is None
+    assert drafts.moved_down(second) is None
+    assert drafts.moved_down(third) == replace(third, place=first.place)
+    assert drafts.get(replace(third, place=first.place)) == b"c" * PAGE
     drafts.close()
 
 
