@@ -57,8 +57,8 @@ def budget(outcome: Outcome, cells: Cells) -> Html:
 
 
 def timing(outcome: Outcome) -> Html:
-    """Where the time went: a stacked bar, and by stage the share and the microseconds a tile."""
-    stages = [(name, s) for name, s in outcome.stage_seconds.items() if s > 0]
+    """Where the time went, what took most first: a stacked bar, and by stage the share and the microseconds a tile."""
+    stages = sorted(((name, s) for name, s in outcome.stage_seconds.items() if s > 0), key=lambda one: -one[1])
     total = sum(s for _, s in stages)
     if outcome.wall_seconds > total:
         stages.append(("elsewhere", outcome.wall_seconds - total))
