@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks import budget, machine
+from onboard.errors import UsageError
 
 NAMES = (
     "throughput",
@@ -48,7 +49,10 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     before = machine.describe()
     result = {"benchmark": args.name, "time": datetime.now(UTC).isoformat(timespec="seconds"), "machine": before}
-    result |= args.run(args)
+    try:
+        result |= args.run(args)
+    except UsageError as error:
+        parser.error(str(error))
     missed = budget.failures(result["metrics"])
     result["budget_failures"] = missed
     if not args.no_record:

@@ -58,14 +58,23 @@ class OwnTime(Stages):
             self._inner[-1] += spent
 
 
-def stages(stream: Path, store: Path, settings: dict[str, Any] | None = None) -> dict[str, float]:
-    """Processor seconds by stage of one pass, in a process of its own on one core."""
+def stages(stream: Path, stores: Sequence[Path], settings: dict[str, Any] | None = None) -> list[dict[str, float]]:
+    """Processor seconds by stage of one pass, into each store by a process of its own, at once, each on its own core.
+
+    One store: with nothing beside. As many as there are cores: what the machine can do with all of them, if nobody
+    waits for anybody.
+    """
     words = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
-    command = [sys.executable, "-m", "benchmarks.alone", str(stream), str(store), *words]
-    with on_cores(1):
-        told = subprocess.run(command, check=True, capture_output=True, text=True, env=installed()).stdout
-    found: dict[str, float] = json.loads(told)
-    return found
+    started = []
+    for core, store in enumerate(stores):
+        command = [sys.executable, "-m", "benchmarks.alone", str(stream), str(store), *words]
+        with on_cores(1, core):
+            started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=installed()))
+    told = [process.communicate()[0] for process in started]
+    for process in started:
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, process.args)
+    return [json.loads(one) for one in told]
 
 
 def measure(stream: str, store: Path, config: DetectConfig) -> dict[str, float]:

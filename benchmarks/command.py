@@ -59,10 +59,10 @@ def installed() -> dict[str, str]:
 
 
 @contextmanager
-def on_cores(cores: int | None) -> Iterator[None]:
-    """What is started inside runs on the first `cores` processors of this process; None: on all."""
+def on_cores(cores: int | None, first: int = 0) -> Iterator[None]:
+    """What is started inside runs on `cores` processors of this process, from `first` on; None: on all."""
     mine = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, set(sorted(mine)[:cores]))  # a child inherits it
+    os.sched_setaffinity(0, set(sorted(mine)[first:][:cores]))  # a child inherits it
     try:
         yield
     finally:

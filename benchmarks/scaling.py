@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             for (kind, factor), (stream, seeded) in seeds.items():
                 store = work / "store"
                 shutil.copytree(seeded, store)
-                taken = alone.stages(stream, store, _settings(args.bundle))
+                taken = alone.stages(stream, [store], _settings(args.bundle))[0]
                 found.setdefault(kind, {}).setdefault(factor, []).append(taken)
                 shutil.rmtree(store)
     metrics: dict[str, Any] = {}
@@ -85,7 +85,7 @@ def _per_tile_us(stages: dict[str, float]) -> float:
 def _seeded(store: Path, streams: Sequence[Path], bundle: str) -> Path:
     """A store that remembers passes, and whose queue the last of them has filled."""
     for stream in streams:
-        alone.stages(stream, store, _settings(bundle))
+        alone.stages(stream, [store], _settings(bundle))
     return store
 
 

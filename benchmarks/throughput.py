@@ -9,7 +9,9 @@ the products that stay comes after it (`..._with_products`), and the report is i
 
 `jp2_share_of_decoder` is the time that decoding every block once takes, on as many threads, over the time of the run,
 one after the other. `work_share` is what the stages take one by one (`benchmarks/alone.py`, after each run) over what
-all cores spent.
+all cores spent. `raw_tiles_per_s_apart` is what this machine can do with this code if nobody waits for anybody: two
+processes that share nothing, each on its own core with its own granule, counted by their processor time right after
+each run.
 """
 
 from __future__ import annotations
@@ -78,7 +80,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         seeded = _seed(Path(name), args, options)
         for case in cases:
             stream = granule.prepare_one(args.side, args.side, case.layout, args.history + 1)
-            runs, decoded, stages = [], [], []
+            runs, decoded, stages, apart = [], [], [], []
             for _ in range(args.jp2_repeat if case.layout == "jp2" else args.repeat):
                 one, left = _once(stream, seeded, case, [*options, *case.options])
                 runs.append(one)
@@ -87,7 +89,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 if case.layout == "jp2":  # side by side: whatever disturbs the machine disturbs both
                     decoded.append(decode.alone(stream, case.cores))
                 if case.name in ("raw_two_cores", "plain_two_cores"):  # likewise
-                    stages.append(_alone(stream, seeded, args.bundle, case))
+                    stages += _alone(stream, seeded, args.bundle, case)
+                if case.name == "raw_two_cores":
+                    apart.append(_alone(stream, seeded, args.bundle, case, at_once=case.cores))
             details[case.name] = [vars(one) for one in runs]
             metrics |= _metrics(case.name, runs)
             if decoded:
@@ -99,6 +103,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 label = "work_share" if case.name.startswith("raw") else "plain_work_share"
                 shares = [work_share(alone, one) for alone, one in zip(stages, runs, strict=True)]
                 metrics[label] = round(statistics.median(shares), 3)
+            if apart:
+                details[f"{case.name}_apart"] = apart
+                metrics["raw_tiles_per_s_apart"] = round(statistics.median(map(tiles_per_s, apart)))
+                shares = [one.tiles_per_s / tiles_per_s(two) for two, one in zip(apart, runs, strict=True)]
+                metrics["raw_share_of_apart"] = round(statistics.median(shares), 3)
             if case.name == "raw_two_cores":
                 metrics["granule_peak_rss_mb"] = round(max(one.peak_rss_mb for one in runs), 1)
                 metrics |= budget.over(args.profile, runs, args.side // 32)
@@ -109,6 +118,11 @@ def work_share(stages: dict[str, float], one: Measured, cores: int = 2) -> float
     """Processor seconds of the stages measured alone, over all that the cores had until the last score."""
     work = sum(seconds for stage, seconds in stages.items() if stage not in ("tiles", *OVERHEAD))
     return work / (cores * one.scored_s)
+
+
+def tiles_per_s(at_once: Sequence[dict[str, float]]) -> float:
+    """Of processes beside each other, each by all the processor time it took."""
+    return sum(one["tiles"] / sum(seconds for key, seconds in one.items() if key != "tiles") for one in at_once)
 
 
 def _metrics(name: str, runs: Sequence[Measured]) -> dict[str, Any]:
@@ -142,11 +156,11 @@ def _once(stream: Path, seeded: Path, case: Case, options: list[str]) -> tuple[M
         shutil.rmtree(work)
 
 
-def _alone(stream: Path, seeded: Path, bundle: str, case: Case) -> dict[str, float]:
+def _alone(stream: Path, seeded: Path, bundle: str, case: Case, at_once: int = 1) -> list[dict[str, float]]:
     work = Path(tempfile.mkdtemp(dir=seeded.parent))
     try:
-        copied(seeded, work / "store")
+        stores = [copied(seeded, work / f"store{index}") for index in range(at_once)]
         score = case.options[-1] if case.options else None
-        return alone.stages(stream, work / "store", {"bundle": bundle, "score": score})
+        return alone.stages(stream, stores, {"bundle": bundle, "score": score})
     finally:
         shutil.rmtree(work)

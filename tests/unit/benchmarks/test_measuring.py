@@ -2,9 +2,12 @@
 
 import os
 
-from benchmarks import alone, budget, command, memory, throughput
+import pytest
+
+from benchmarks import alone, budget, command, latency, memory, throughput
 from benchmarks.command import Measured
 from onboard.config import DetectConfig
+from onboard.errors import UsageError
 
 
 def measured(scored_s: float = 2.0, rss: float = 100.0) -> Measured:
@@ -14,6 +17,33 @@ def measured(scored_s: float = 2.0, rss: float = 100.0) -> Measured:
 def test_share_of_work():
     stages = {"tiles": 10_000, "read": 0.6, "encode": 2.2, "rest": 9.0}
     assert throughput.work_share(stages, measured(1.75)) == 0.8
+
+
+def test_rate_of_processes_that_share_nothing():
+    at_once = [{"tiles": 10_000, "read": 0.5, "rest": 0.5}, {"tiles": 10_000, "read": 1.0, "encode": 1.0}]
+    assert throughput.tiles_per_s(at_once) == 15_000
+
+
+def test_processes_on_cores_of_their_own(tmp_path):
+    found = alone.stages("sim:5?size=64&passes=1", [tmp_path / "a", tmp_path / "b"])
+    assert [one["tiles"] for one in found] == [4, 4]
+
+
+def test_a_fixed_computation_as_often_as_there_are_strips():
+    assert len(latency.fixed_times(3)) == 3 * latency.LOOKERS
+
+
+def test_niceness_is_for_what_is_started_inside():
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    with latency.niceness(None):
+        assert os.getpriority(os.PRIO_PROCESS, 0) == before
+    if os.geteuid() == 0:
+        with latency.niceness(before + 1):
+            assert os.getpriority(os.PRIO_PROCESS, 0) == before + 1
+    else:
+        with pytest.raises(UsageError, match="--nice -20"), latency.niceness(-20):
+            pass
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
 def test_growth_counts_from_a_full_history_on():
